@@ -1,0 +1,1 @@
+"""Label Studio ML backend: Segment Anything in the labelling page."""

@@ -1,0 +1,1 @@
+"""napari plugin: Segment Anything in the viewer."""
