@@ -1,0 +1,146 @@
+"""Choosing where and in which precision a model runs, and living within the memory there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    import torch
+
+PRECISIONS = ("float32", "bfloat16", "float16")
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def choose_device(device: str = "auto") -> torch.device:
+    """Resolve ``"auto"`` to the best device that is present: CUDA, then MPS, then CPU.
+
+    Parameters
+    ----------
+    device : str
+        ``"auto"`` or any name that torch knows, such as ``"cuda:1"``.
+
+    Returns
+    -------
+    torch.device
+
+    Raises
+    ------
+    ValueError
+        If the device is unknown to torch or not present on this machine.
+    """
+    import torch
+
+    if device == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        if torch.backends.mps.is_available():
+            return torch.device("mps")
+        return torch.device("cpu")
+    try:
+        chosen = torch.device(device)
+    except RuntimeError as error:
+        raise ValueError(
+            f"unknown device {device!r}: use 'auto', 'cpu', 'cuda', 'cuda:N' or 'mps'"
+        ) from error
+    present = {
+        "cpu": True,
+        "cuda": torch.cuda.is_available() and (chosen.index or 0) < torch.cuda.device_count(),
+        "mps": torch.backends.mps.is_available(),
+    }
+    if not present.get(chosen.type, False):
+        raise ValueError(f"device {device!r} is not present on this machine: use 'auto' or 'cpu'")
+    return chosen
+
+
+def choose_precision(device: torch.device, precision: str = "auto") -> str:
+    """Resolve ``"auto"`` to the precision in which the image encoder runs fastest without harm.
+
+    Parameters
+    ----------
+    device : torch.device
+        Where the encoder runs.
+    precision : str
+        ``"auto"``, ``"float32"``, ``"bfloat16"`` or ``"float16"``.
+
+    Returns
+    -------
+    str
+        One of ``"float32"``, ``"bfloat16"``, ``"float16"``.
+
+    Notes
+    -----
+    ``"auto"`` is bfloat16 where the hardware multiplies it natively (AVX512-BF16 or AMX on a CPU,
+    Ampere or later on CUDA) and float32 elsewhere. Only the image encoder is affected: prompts and
+    masks are always computed in float32.
+    """
+    if precision != "auto":
+        if precision not in PRECISIONS:
+            raise ValueError(f"unknown precision {precision!r}: use 'auto' or one of {PRECISIONS}")
+        return precision
+    return "bfloat16" if _has_native_bfloat16(device) else "float32"
+
+
+def _has_native_bfloat16(device: torch.device) -> bool:
+    import torch
+
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device)[0] >= 8
+    if device.type == "cpu":
+        # Older torch does not tell; then float32, which is always right.
+        capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+        return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+    return False
+
+
+def in_shrinking_batches(
+    items: Sequence[Item],
+    run: Callable[[Sequence[Item]], Sequence[Result]],
+    *,
+    batch_size: int,
+) -> list[Result]:
+    """Run a function over batches of items; halve the batch whenever the GPU's memory is spent.
+
+    Parameters
+    ----------
+    items : sequence
+        What to work on, in order.
+    run : callable
+        Takes a sequence of items, gives one result an item.
+    batch_size : int
+        The batch to begin with, 1 or more. It shrinks for good when a batch does not fit.
+
+    Returns
+    -------
+    list
+        One result an item, in order.
+
+    Raises
+    ------
+    torch.OutOfMemoryError
+        If a single item does not fit.
+
+    Examples
+    --------
+    >>> in_shrinking_batches([1, 2, 3], lambda batch: [2 * item for item in batch], batch_size=2)
+    [2, 4, 6]
+    """
+    import torch
+
+    results: list[Result] = []
+    size = max(1, batch_size)
+    while len(results) < len(items):
+        batch = items[len(results) : len(results) + size]
+        try:
+            results.extend(run(batch))
+            continue
+        except torch.OutOfMemoryError:
+            if len(batch) == 1:
+                raise
+        # Outside the except block: there the traceback would keep the failed tensors alive.
+        size = len(batch) // 2
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+    return results

@@ -1,0 +1,505 @@
+"""``Predictor``: encode an image once, then answer any number of prompts from the embedding.
+
+A predictor holds a model, not an image: ``predict(embedding, prompt)`` is a function of its
+arguments, so that many people and threads can share one model.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sam_plugins.devices import choose_device, choose_precision, in_shrinking_batches
+from sam_plugins.embedding import ImageEmbedding
+from sam_plugins.errors import InvalidPromptError, SamPluginsError
+from sam_plugins.frames import Frame
+from sam_plugins.images import Normalization, content_key, read_image, to_rgb
+from sam_plugins.prompts import Prompt
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from sam_plugins.cache import EmbeddingCache
+    from sam_plugins.modeling.sam import Sam
+
+# Prompts that the mask decoder answers at once. Few on a CPU, where the activations of a handful
+# of prompts (about 40 MB each) still profit from the caches; many on a GPU, which they fill.
+CPU_PROMPTS_PER_BATCH = 4
+GPU_PROMPTS_PER_BATCH = 64
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """The model's answer to one prompt: K candidate masks, best guesses of their quality.
+
+    Parameters
+    ----------
+    low_resolution_logits : ndarray of shape (K, h, w), float32
+        Unthresholded masks that cover the model's frame; each can be the mask of a next prompt.
+    predicted_iou : ndarray of shape (K,), float32
+        The model's own estimate of each mask's intersection over union with the object.
+    frame : Frame
+        How the image lies in the model's frame.
+    threshold : float
+        Logits above it are foreground.
+
+    Notes
+    -----
+    K is 3 for a single ambiguous hint (whole, part, subpart; paper, §3) and 1 otherwise. Masks are
+    brought to the image's size when they are asked for: whoever wants one mask pays for one.
+    """
+
+    low_resolution_logits: NDArray[np.float32]
+    predicted_iou: NDArray[np.float32]
+    frame: Frame
+    threshold: float = 0.0
+
+    def __len__(self) -> int:
+        return len(self.predicted_iou)
+
+    @property
+    def best(self) -> int:
+        """Index of the mask with the highest predicted IoU."""
+        return int(self.predicted_iou.argmax())
+
+    def mask(self, index: int) -> NDArray[np.bool_]:
+        """Mask number ``index`` at the original image's size: (H, W), bool."""
+        from sam_plugins.masks.streaming import mask_at_image_size
+
+        return mask_at_image_size(
+            self.low_resolution_logits[index], self.frame, threshold=self.threshold
+        )
+
+    @cached_property
+    def best_mask(self) -> NDArray[np.bool_]:
+        """The mask with the highest predicted IoU at the original image's size: (H, W), bool."""
+        return self.mask(self.best)
+
+    @cached_property
+    def masks(self) -> NDArray[np.bool_]:
+        """All masks at the original image's size: (K, H, W), bool."""
+        return np.stack([self.mask(index) for index in range(len(self))])
+
+    def refine(self, prompt: Prompt, *, index: int | None = None) -> Prompt:
+        """Give a prompt that also carries one of these masks, to predict from again.
+
+        Parameters
+        ----------
+        prompt : Prompt
+            The points and boxes so far, usually with one more corrective point.
+        index : int, optional
+            Which mask to start from; the best one if omitted.
+
+        Returns
+        -------
+        Prompt
+            The same prompt with this prediction's unthresholded logits as its mask (paper, §A:
+            the logits and not the thresholded mask are passed on).
+        """
+        chosen = self.best if index is None else index
+        return replace(prompt, mask=self.low_resolution_logits[chosen])
+
+
+class Predictor:
+    """Segment Anything on images as scientists and annotators have them.
+
+    Parameters
+    ----------
+    model : str, path-like or Sam
+        A model's name (``"lite"`` ships with the package, the others are downloaded once), the
+        path or URL of a checkpoint, or a model that was built already.
+    device : str
+        ``"auto"`` (CUDA, then MPS, then CPU) or a torch device.
+    precision : str
+        Precision of the image encoder: ``"auto"``, ``"float32"``, ``"bfloat16"``, ``"float16"``.
+    cache : EmbeddingCache, optional
+        Where embeddings are kept. By default in this process's memory only; pass
+        ``EmbeddingCache()`` to keep them on disk as well.
+    progress : callable, optional
+        Called with (done, total) bytes while a checkpoint is downloaded.
+
+    Raises
+    ------
+    CheckpointNotFoundError, CheckpointError, DownloadError
+        If the model cannot be had.
+    ValueError
+        If the device or the precision is not available.
+
+    Examples
+    --------
+    >>> import skimage
+    >>> predictor = Predictor("lite")
+    >>> embedding = predictor.embed(skimage.data.coins())
+    >>> prediction = predictor.predict(embedding, Prompt(points=[[180, 60]]))
+    >>> prediction.masks.shape
+    (3, 303, 384)
+    """
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str] | Sam = "lite",
+        *,
+        device: str = "auto",
+        precision: str = "auto",
+        cache: EmbeddingCache | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> None:
+        from sam_plugins.cache import EmbeddingCache
+        from sam_plugins.checkpoints import hash_weights, load_model
+
+        self.device = choose_device(device)
+        self.precision = choose_precision(self.device, precision)
+        if isinstance(model, str | os.PathLike):
+            model = load_model(model, device=str(self.device), progress=progress)
+        self.model = model.to(self.device).eval()
+        self.weights_hash = model.weights_hash or hash_weights(model)
+        self.cache = EmbeddingCache(disk_bytes=0) if cache is None else cache
+        # One encoding at a time: two at once would double the peak memory and gain no speed.
+        self._encoding = threading.Lock()
+
+    @property
+    def prompts_per_batch(self) -> int:
+        """How many prompts the mask decoder answers at once; bounds the memory it takes."""
+        return CPU_PROMPTS_PER_BATCH if self.device.type == "cpu" else GPU_PROMPTS_PER_BATCH
+
+    def frame_of(self, image_size: tuple[int, int]) -> Frame:
+        """How an image of size (H, W) lies in this model's frame."""
+        return Frame(image_size, self.model.frame_size, self.model.low_resolution_stride)
+
+    # ---- images ----------------------------------------------------------------------------
+
+    def embed(
+        self,
+        image: Any,
+        *,
+        normalization: Normalization | None = None,
+        channel_axis: int | None = None,
+    ) -> ImageEmbedding:
+        """Encode an image, or take its embedding from the cache.
+
+        Parameters
+        ----------
+        image : array-like or path-like
+            Any image that `sam_plugins.images.to_rgb` takes, or a file.
+        normalization : Normalization, optional
+            How values become 8-bit RGB; by default 8-bit values as they are, others by percentiles.
+        channel_axis : int, optional
+            The axis of the channels, if it cannot be told from the shape.
+
+        Returns
+        -------
+        ImageEmbedding
+            On this predictor's device. The same object may be given to several callers.
+
+        Raises
+        ------
+        InvalidImageError
+            If the image is empty, has no finite value, or a shape that cannot be an image.
+        """
+        return self.embed_batch([image], normalization=normalization, channel_axis=channel_axis)[0]
+
+    def embed_batch(
+        self,
+        images: Sequence[Any],
+        *,
+        batch_size: int = 1,
+        normalization: Normalization | None = None,
+        channel_axis: int | None = None,
+    ) -> list[ImageEmbedding]:
+        """Encode several images, ``batch_size`` at a time, those in the cache not again.
+
+        Parameters
+        ----------
+        images : sequence
+            See `embed`.
+        batch_size : int
+            Images that the encoder takes at once. Halved when the GPU's memory does not suffice.
+        normalization, channel_axis
+            See `embed`.
+
+        Returns
+        -------
+        list of ImageEmbedding
+            One an image, in order.
+        """
+        settings = normalization or Normalization()
+
+        def embed_some(batch: Sequence[Any]) -> list[ImageEmbedding]:
+            arrays = [
+                read_image(image) if isinstance(image, str | os.PathLike) else image
+                for image in batch
+            ]
+            keys = [content_key(array, normalization=settings) for array in arrays]
+
+            def encode(indices: Sequence[int]) -> list[ImageEmbedding]:
+                rgb = [
+                    to_rgb(arrays[index], normalization=settings, channel_axis=channel_axis)
+                    for index in indices
+                ]
+                return self.encode_rgb(
+                    rgb,
+                    content_keys=[keys[index] for index in indices],
+                    normalization_key=settings.key(),
+                )
+
+            return self._through_cache(keys, settings.key(), encode)
+
+        return in_shrinking_batches(list(images), embed_some, batch_size=batch_size)
+
+    def _through_cache(
+        self,
+        keys: Sequence[str],
+        normalization_key: str,
+        encode: Callable[[Sequence[int]], list[ImageEmbedding]],
+    ) -> list[ImageEmbedding]:
+        from sam_plugins.cache import embedding_key
+
+        names = [
+            embedding_key(
+                content_key=key,
+                weights_hash=self.weights_hash,
+                normalization_key=normalization_key,
+                frame_size=self.model.frame_size,
+                precision=self.precision,
+            )
+            for key in keys
+        ]
+        fresh: dict[str, ImageEmbedding] = {}
+        if len(names) > 1:
+            missing = {name: index for index, name in enumerate(names) if name not in self.cache}
+            if missing:
+                fresh = dict(zip(missing, encode(list(missing.values())), strict=True))
+        found = [
+            self.cache.get_or_compute(
+                name,
+                lambda name=name, index=index: fresh.get(name) or encode([index])[0],  # type: ignore[misc]
+            )
+            for index, name in enumerate(names)
+        ]
+        return [embedding.to(self.device) for embedding in found]
+
+    def encode_rgb(
+        self,
+        images: Sequence[NDArray[np.uint8]],
+        *,
+        content_keys: Sequence[str] | None = None,
+        normalization_key: str = "",
+    ) -> list[ImageEmbedding]:
+        """Encode 8-bit RGB images in one batch, without looking into the cache.
+
+        Parameters
+        ----------
+        images : sequence of ndarray of shape (H, W, 3), uint8
+            RGB; the sizes may differ.
+        content_keys : sequence of str, optional
+            The images' identities, kept in the embeddings.
+        normalization_key : str
+            How the images were normalised, kept in the embeddings.
+
+        Returns
+        -------
+        list of ImageEmbedding
+        """
+        import torch
+
+        frames = [self.frame_of((image.shape[0], image.shape[1])) for image in images]
+        resized = [frame.resize_image(image) for frame, image in zip(frames, images, strict=True)]
+        with self._encoding, torch.inference_mode():
+            batch = torch.stack([self._to_input(image) for image in resized])  # (B, 3, F, F)
+            features = self._encode(batch)
+        keys = content_keys or [""] * len(images)
+        return [
+            ImageEmbedding(
+                features=tuple(feature[index : index + 1].float() for feature in features),
+                frame=frame,
+                model_name=self.model.name,
+                weights_hash=self.weights_hash,
+                content_key=key,
+                normalization_key=normalization_key,
+                precision=self.precision,
+            )
+            for index, (frame, key) in enumerate(zip(frames, keys, strict=True))
+        ]
+
+    def _to_input(self, image: NDArray[np.uint8]) -> Tensor:
+        import torch
+
+        # np.array copies: torch must not see read-only memory.
+        pixels = torch.from_numpy(np.array(image)).to(self.device)
+        return self.model.preprocess(pixels.permute(2, 0, 1).float())  # (3, F, F)
+
+    def _encode(self, batch: Tensor) -> tuple[Tensor, ...]:
+        import torch
+
+        if self.precision == "float32":
+            return self.model.encode(batch)
+        with torch.autocast(self.device.type, dtype=getattr(torch, self.precision)):
+            return self.model.encode(batch)
+
+    # ---- prompts ---------------------------------------------------------------------------
+
+    def predict(
+        self, embedding: ImageEmbedding, prompt: Prompt, *, multimask: bool | None = None
+    ) -> Prediction:
+        """Answer one prompt about an embedded image.
+
+        Parameters
+        ----------
+        embedding : ImageEmbedding
+            Of the image, made by a predictor with the same model.
+        prompt : Prompt
+            Coordinates in pixels of the original image.
+        multimask : bool, optional
+            Three candidate masks (True) or one (False). By default three if the prompt is a single
+            hint, which may be ambiguous, and one if it is more (paper, §A).
+
+        Returns
+        -------
+        Prediction
+
+        Raises
+        ------
+        InvalidPromptError
+            If the prompt is empty, outside the image, or of a kind that the model lacks.
+        SamPluginsError
+            If the embedding was made by another model.
+        """
+        return self.predict_batch(embedding, [prompt], multimask=multimask)[0]
+
+    def predict_batch(
+        self,
+        embedding: ImageEmbedding,
+        prompts: Sequence[Prompt],
+        *,
+        multimask: bool | None = None,
+    ) -> list[Prediction]:
+        """Answer several prompts about one image, each by itself.
+
+        Parameters
+        ----------
+        embedding : ImageEmbedding
+            See `predict`.
+        prompts : sequence of Prompt
+            One mask, or one set of candidates, is predicted for each.
+        multimask : bool, optional
+            See `predict`; by default decided for each prompt.
+
+        Returns
+        -------
+        list of Prediction
+            One a prompt, in order; the same as from `predict` one by one.
+        """
+        self._check(embedding, prompts)
+        groups: dict[tuple[Any, ...], list[int]] = defaultdict(list)
+        for index, prompt in enumerate(prompts):
+            many = prompt.count == 1 if multimask is None else multimask
+            groups[(*_form(prompt), many)].append(index)
+        answers: dict[int, Prediction] = {}
+        for form, indices in groups.items():
+            members = [prompts[index] for index in indices]
+            logits, predicted_iou = self.decode(embedding, members, multimask=form[-1])
+            for position, index in enumerate(indices):
+                answers[index] = Prediction(
+                    low_resolution_logits=logits[position],
+                    predicted_iou=predicted_iou[position],
+                    frame=embedding.frame,
+                    threshold=self.model.mask_threshold,
+                )
+        return [answers[index] for index in range(len(prompts))]
+
+    def decode(
+        self, embedding: ImageEmbedding, prompts: Sequence[Prompt], *, multimask: bool
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Run the mask decoder on prompts of one form (as many points and boxes in each).
+
+        Parameters
+        ----------
+        embedding : ImageEmbedding
+            See `predict`.
+        prompts : sequence of Prompt
+            B prompts, all with as many points, as many boxes, and all or none with a mask.
+        multimask : bool
+            Three masks a prompt (True) or one (False).
+
+        Returns
+        -------
+        logits : ndarray of shape (B, K, h, w), float32
+            Low-resolution logits.
+        predicted_iou : ndarray of shape (B, K), float32
+        """
+        import torch
+
+        features = embedding.to(self.device).features
+
+        def run(batch: Sequence[Prompt]) -> list[tuple[NDArray[Any], NDArray[Any]]]:
+            with torch.inference_mode():
+                logits, predicted_iou = self.model.decode(
+                    features, **self._tensors(embedding.frame, batch), multimask=multimask
+                )
+            pair = logits.float().cpu().numpy(), predicted_iou.float().cpu().numpy()
+            return list(zip(*pair, strict=True))
+
+        answers = in_shrinking_batches(prompts, run, batch_size=self.prompts_per_batch)
+        return np.stack([logits for logits, _ in answers]), np.stack([iou for _, iou in answers])
+
+    def _tensors(self, frame: Frame, prompts: Sequence[Prompt]) -> dict[str, Tensor | None]:
+        """Prompts of one form as the decoder's arguments, coordinates in the frame."""
+        import torch
+
+        def stack(values: list[NDArray[Any]]) -> Tensor:
+            return torch.from_numpy(np.stack(values)).to(self.device)
+
+        first = prompts[0]
+        points = labels = boxes = mask_logits = None
+        if first.points is not None:
+            points = stack([frame.points_to_frame(p.points) for p in prompts])  # type: ignore[arg-type]
+            labels = stack([p.labels for p in prompts])  # type: ignore[misc]
+        if first.boxes is not None:
+            boxes = stack([frame.boxes_to_frame(p.boxes) for p in prompts])  # type: ignore[arg-type]
+        if first.mask is not None:
+            mask_logits = stack([_mask_logits(frame, p) for p in prompts])[:, None]  # (B, 1, h, w)
+        return {"points": points, "labels": labels, "boxes": boxes, "mask_logits": mask_logits}
+
+    def _check(self, embedding: ImageEmbedding, prompts: Sequence[Prompt]) -> None:
+        if embedding.weights_hash != self.weights_hash:
+            raise SamPluginsError(
+                f"the embedding was made by the model {embedding.model_name!r} with other weights "
+                f"than this predictor's {self.model.name!r}: embed the image again"
+            )
+        for prompt in prompts:
+            if prompt.empty:
+                raise InvalidPromptError("the prompt is empty: give points, boxes, a mask or text")
+            if prompt.text is not None:
+                raise InvalidPromptError(
+                    f"the model {self.model.name!r} does not understand text prompts: "
+                    "give points, boxes or a mask"
+                )
+            prompt.check_inside(embedding.frame.image_size)
+
+
+def _form(prompt: Prompt) -> tuple[int, int, bool]:
+    """What must agree for two prompts to share a batch: points, boxes, a mask or none."""
+    points = 0 if prompt.points is None else len(prompt.points)
+    boxes = 0 if prompt.boxes is None else len(prompt.boxes)
+    return points, boxes, prompt.mask is not None
+
+
+def _mask_logits(frame: Frame, prompt: Prompt) -> NDArray[np.float32]:
+    mask = prompt.mask
+    assert mask is not None, "prompts in one batch are of one form"
+    if mask.dtype == bool:
+        return frame.mask_to_logits(mask)
+    if mask.shape != frame.low_resolution_size:
+        raise InvalidPromptError(
+            f"a mask of logits must be {frame.low_resolution_size} like the model's low-resolution "
+            f"logits, got {mask.shape}; give a boolean mask of the image's size instead"
+        )
+    return np.asarray(mask, dtype=np.float32)
