@@ -1,0 +1,111 @@
+"""``AutomaticSettings``: how automatic masks are found and selected."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sam_plugins.modeling.sam import Sam
+
+
+@dataclass(frozen=True)
+class AutomaticSettings:
+    """How automatic masks are found and selected. The defaults are the reference's.
+
+    Parameters
+    ----------
+    points_per_side : int
+        The grid on the whole image has this many points squared.
+    points_per_batch : int, optional
+        Upper bound of the points decoded at once. By default only memory bounds it.
+    pred_iou_thresh : float
+        A mask is kept if its predicted IoU is above it; 0 keeps all.
+    stability_score_thresh : float
+        A mask is kept if its stability score reaches it; 0 keeps all.
+    stability_score_offset : float
+        The stability score is the IoU of the mask cut this much above and this much below the
+        threshold, in logits.
+    box_nms_thresh : float
+        Of two masks in one crop whose boxes have a higher IoU, the one with the lower predicted
+        IoU is dropped.
+    crop_n_layers : int
+        Layer i of crops looks at the image in 2^i x 2^i overlapping crops; 0 is no crops.
+    crop_nms_thresh : float
+        The same between crops, where the smaller crop's mask is kept.
+    crop_overlap_ratio : float
+        How much crops of the first layer overlap, as a fraction of the image's short side.
+    crop_n_points_downscale_factor : int
+        The grid in layer i has points_per_side / factor^i points a side.
+    min_mask_region_area : int
+        Holes and islands of fewer pixels are removed; 0 leaves masks alone.
+    drop_small_masks : bool
+        Drop a mask altogether if its largest piece has fewer pixels than that (paper, §B);
+        otherwise the largest piece is kept.
+    max_mask_fraction : float
+        Masks that cover this fraction of the image, or more, are dropped; above 1 keeps all.
+
+    Examples
+    --------
+    >>> AutomaticSettings().points_per_side
+    32
+    >>> AutomaticSettings.sa1b().crop_n_layers
+    2
+    """
+
+    points_per_side: int = 32
+    points_per_batch: int | None = None
+    pred_iou_thresh: float = 0.88
+    stability_score_thresh: float = 0.95
+    stability_score_offset: float = 1.0
+    box_nms_thresh: float = 0.7
+    crop_n_layers: int = 0
+    crop_nms_thresh: float = 0.7
+    crop_overlap_ratio: float = 512 / 1500
+    crop_n_points_downscale_factor: int = 1
+    min_mask_region_area: int = 0
+    drop_small_masks: bool = False
+    max_mask_fraction: float = 1.01
+
+    def __post_init__(self) -> None:
+        at_least_one = {
+            "points_per_side": self.points_per_side,
+            "points_per_batch": self.points_per_batch or 1,
+            "crop_n_points_downscale_factor": self.crop_n_points_downscale_factor,
+        }
+        for name, value in at_least_one.items():
+            if value < 1:
+                raise ValueError(f"{name} must be 1 or more, got {value}")
+        for name in ("crop_n_layers", "min_mask_region_area"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must be 0 or more, got {getattr(self, name)}")
+        for name in ("box_nms_thresh", "crop_nms_thresh", "stability_score_thresh"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must lie in 0 .. 1, got {getattr(self, name)}")
+        if self.crop_n_layers > 5:
+            raise ValueError(
+                f"crop_n_layers must be 5 or less (layer 5 has 1024 crops), got {self.crop_n_layers}"
+            )
+
+    @classmethod
+    def sa1b(cls) -> AutomaticSettings:
+        """The stricter settings with which SA-1B was made (paper, §B).
+
+        A 32 x 32 grid on the image, 16 x 16 on 2 x 2 crops, 8 x 8 on 4 x 4 crops; masks of 95 % of
+        the image or more dropped; pieces and holes under 100 pixels removed.
+        """
+        return cls(
+            crop_n_layers=2,
+            crop_n_points_downscale_factor=2,
+            min_mask_region_area=100,
+            drop_small_masks=True,
+            max_mask_fraction=0.95,
+        )
+
+    @classmethod
+    def for_model(cls, model: Sam) -> AutomaticSettings:
+        """The defaults with the thresholds that suit a model's own scores."""
+        return cls(
+            pred_iou_thresh=model.config.pred_iou_thresh,
+            stability_score_thresh=model.config.stability_score_thresh,
+        )
