@@ -55,7 +55,7 @@ class Prompt:
     >>> Prompt(points=[[10, 20]], labels=[7])
     Traceback (most recent call last):
         ...
-    sam_plugins.errors.InvalidPromptError: point label 7 is neither 1 (foreground) nor 0 (background)
+    sam_plugins.errors.InvalidPromptError: point label 7 must be 1 (foreground) or 0 (background)
     """
 
     points: NDArray[np.float32] | None = None
@@ -161,7 +161,7 @@ def _labels(value: ArrayLike | None, count: int) -> NDArray[np.int64] | None:
     for label in given.tolist():
         if label not in (FOREGROUND, BACKGROUND):
             raise InvalidPromptError(
-                f"point label {label!r} is neither 1 (foreground) nor 0 (background)"
+                f"point label {label!r} must be 1 (foreground) or 0 (background)"
             )
     return given.astype(np.int64)
 

@@ -221,7 +221,7 @@ def _embeddings(
     settings: AutomaticSettings,
     normalization: Normalization | None,
 ) -> tuple[tuple[int, int], Iterator[ImageEmbedding]]:
-    """The image's size and, one after the other, the embeddings of its crops (whole image first)."""
+    """The image's size and, one after the other, its crops' embeddings, the whole first."""
     if isinstance(image, ImageEmbedding):
         if settings.crop_n_layers:
             raise SamPluginsError("crops need the image itself: an embedding is of the whole image")

@@ -51,7 +51,7 @@ class Candidates:
         return len(self.predicted_iou)
 
     def take(self, indices: NDArray[Any]) -> Candidates:
-        """The candidates at ``indices`` (int) or where ``indices`` is True (bool), in that order."""
+        """The candidates at ``indices`` (int, in that order) or where ``indices`` is True."""
         positions = np.flatnonzero(indices) if indices.dtype == bool else indices
         return Candidates(
             predicted_iou=self.predicted_iou[positions],

@@ -84,7 +84,8 @@ class AutomaticSettings:
                 raise ValueError(f"{name} must lie in 0 .. 1, got {getattr(self, name)}")
         if self.crop_n_layers > 5:
             raise ValueError(
-                f"crop_n_layers must be 5 or less (layer 5 has 1024 crops), got {self.crop_n_layers}"
+                "crop_n_layers must be 5 or less (layer 5 has 1024 crops), "
+                f"got {self.crop_n_layers}"
             )
 
     @classmethod
