@@ -153,17 +153,23 @@ class Predictor:
         progress: Callable[[int, int], None] | None = None,
     ) -> None:
         from sam_plugins.cache import EmbeddingCache
-        from sam_plugins.checkpoints import hash_weights, load_model
+        from sam_plugins.checkpoints import load_model
 
         self.device = choose_device(device)
         self.precision = choose_precision(self.device, precision)
         if isinstance(model, str | os.PathLike):
             model = load_model(model, device=str(self.device), progress=progress)
         self.model = model.to(self.device).eval()
-        self.weights_hash = model.weights_hash or hash_weights(model)
         self.cache = EmbeddingCache(disk_bytes=0) if cache is None else cache
         # One encoding at a time: two at once would double the peak memory and gain no speed.
         self._encoding = threading.Lock()
+
+    @cached_property
+    def weights_hash(self) -> str:
+        """Identity of the model's weights, which must not change while the predictor lives."""
+        from sam_plugins.checkpoints import hash_weights
+
+        return self.model.weights_hash or hash_weights(self.model)
 
     @property
     def prompts_per_batch(self) -> int:

@@ -34,6 +34,8 @@ def grid_of(settings: AutomaticSettings, layer: int) -> NDArray[np.float64]:
     >>> grid_of(AutomaticSettings(points_per_side=2), 0).tolist()
     [[0.25, 0.25], [0.75, 0.25], [0.25, 0.75], [0.75, 0.75]]
     """
+    if settings.point_grids is not None:
+        return np.array(settings.point_grids[layer], dtype=np.float64).reshape(-1, 2)
     side = max(1, settings.points_per_side // settings.crop_n_points_downscale_factor**layer)
     ticks = np.linspace(0.5 / side, 1 - 0.5 / side, side)
     x, y = np.meshgrid(ticks, ticks)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 if TYPE_CHECKING:
     from sam_plugins.modeling.sam import Sam
@@ -37,6 +39,9 @@ class AutomaticSettings:
         How much crops of the first layer overlap, as a fraction of the image's short side.
     crop_n_points_downscale_factor : int
         The grid in layer i has points_per_side / factor^i points a side.
+    point_grids : sequence of array-like of shape (n, 2), optional
+        In place of regular grids: the points of each crop layer, x then y, as fractions of the
+        crop. Kept as nested tuples.
     min_mask_region_area : int
         Holes and islands of fewer pixels are removed; 0 leaves masks alone.
     drop_small_masks : bool
@@ -63,6 +68,7 @@ class AutomaticSettings:
     crop_nms_thresh: float = 0.7
     crop_overlap_ratio: float = 512 / 1500
     crop_n_points_downscale_factor: int = 1
+    point_grids: Any = None
     min_mask_region_area: int = 0
     drop_small_masks: bool = False
     max_mask_fraction: float = 1.01
@@ -87,6 +93,23 @@ class AutomaticSettings:
                 "crop_n_layers must be 5 or less (layer 5 has 1024 crops), "
                 f"got {self.crop_n_layers}"
             )
+
+        if self.point_grids is not None:
+            object.__setattr__(self, "point_grids", self._checked_grids())
+
+    def _checked_grids(self) -> tuple[tuple[tuple[float, float], ...], ...]:
+        if len(self.point_grids) <= self.crop_n_layers:
+            raise ValueError(
+                f"point_grids must have a grid for each of the {self.crop_n_layers + 1} layers, "
+                f"got {len(self.point_grids)}"
+            )
+        grids = [np.asarray(grid, dtype=np.float64) for grid in self.point_grids]
+        for grid in grids:
+            if grid.ndim != 2 or grid.shape[1] != 2 or not ((grid >= 0) & (grid <= 1)).all():
+                raise ValueError(
+                    f"a point grid must have the shape (n, 2) and lie in 0 .. 1, got {grid.shape}"
+                )
+        return tuple(tuple((float(x), float(y)) for x, y in grid) for grid in grids)
 
     @classmethod
     def sa1b(cls) -> AutomaticSettings:

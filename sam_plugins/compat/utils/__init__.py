@@ -1,0 +1,1 @@
+"""Helpers of the reference that scripts import by themselves."""
