@@ -162,4 +162,3 @@ class Frame:
     def mask_at_image_size(self, logits: Tensor, threshold: float = 0.0) -> Tensor:
         """Bring logits (K, h, w) to the original size and threshold them: (K, H, W), bool."""
         return self.upsample(logits) > threshold
-
