@@ -1,0 +1,102 @@
+"""Small layers that several parts of the model share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class LayerNorm2d(nn.Module):
+    """Layer normalisation over the channels of a map (B, C, H, W).
+
+    Parameters
+    ----------
+    num_channels : int
+        C.
+    eps : float
+        Added to the variance.
+    """
+
+    def __init__(self, num_channels: int, eps: float = 1e-6) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(num_channels))
+        self.bias = nn.Parameter(torch.zeros(num_channels))
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise (B, C, H, W)."""
+        rows = x.permute(0, 2, 3, 1)  # (B, H, W, C)
+        shape = self.weight.shape
+        normal = functional.layer_norm(rows, shape, self.weight, self.bias, self.eps)
+        return normal.permute(0, 3, 1, 2)  # (B, C, H, W)
+
+
+class MLP(nn.Module):
+    """Linear layers with ReLU between them, as in DETR's heads.
+
+    Parameters
+    ----------
+    input_dim, hidden_dim, output_dim : int
+        Widths.
+    num_layers : int
+        Number of linear layers.
+    """
+
+    def __init__(self, input_dim: int, hidden_dim: int, output_dim: int, num_layers: int) -> None:
+        super().__init__()
+        widths = [input_dim, *[hidden_dim] * (num_layers - 1), output_dim]
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (..., input_dim) to (..., output_dim)."""
+        *hidden, last = self.layers
+        for layer in hidden:
+            x = functional.relu(layer(x))
+        return last(x)
+
+
+class MLPBlock(nn.Module):
+    """The two linear layers of a transformer block.
+
+    Parameters
+    ----------
+    embedding_dim : int
+        Width of the tokens.
+    mlp_dim : int
+        Hidden width.
+    act : type of nn.Module
+        The activation between them.
+    """
+
+    def __init__(self, embedding_dim: int, mlp_dim: int, act: type[nn.Module] = nn.GELU) -> None:
+        super().__init__()
+        self.lin1 = nn.Linear(embedding_dim, mlp_dim)
+        self.lin2 = nn.Linear(mlp_dim, embedding_dim)
+        self.act = act()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (..., embedding_dim) to the same shape."""
+        return self.lin2(self.act(self.lin1(x)))
+
+
+def neck(in_channels: int, out_channels: int) -> nn.Sequential:
+    """Two convolutions that bring an encoder's map to the image embedding's channels."""
+    return nn.Sequential(
+        nn.Conv2d(in_channels, out_channels, kernel_size=1, bias=False),
+        LayerNorm2d(out_channels),
+        nn.Conv2d(out_channels, out_channels, kernel_size=3, padding=1, bias=False),
+        LayerNorm2d(out_channels),
+    )
+
+
+def check_frame(shape: Sequence[int], patch_size: int) -> None:
+    """Raise ValueError unless (B, 3, H, W) has sides that are multiples of the patch."""
+    if len(shape) != 4 or shape[1] != 3 or shape[2] % patch_size or shape[3] % patch_size:
+        raise ValueError(
+            f"the encoder takes (B, 3, H, W) with H and W multiples of {patch_size}, "
+            f"got {tuple(shape)}"
+        )
