@@ -185,7 +185,7 @@ class Attention(nn.Module):
         bias_h = torch.einsum("byxd,ykd->byxk", grid, table_h)  # (B * heads, h, w, h)
         bias_w = torch.einsum("byxd,xkd->byxk", grid, table_w)  # (B * heads, h, w, w)
         bias = bias_h[..., :, None] + bias_w[..., None, :]  # (B * heads, h, w, h, w)
-        return bias.view(batch, heads, tokens, tokens)
+        return bias.reshape(batch, heads, tokens, tokens)
 
 
 def relative_positions(table: Tensor, size: int) -> Tensor:
