@@ -181,10 +181,19 @@ class Attention(nn.Module):
         heads = [self._split(x) for x in (q, k, v)]
         if len(heads[0]) != len(heads[1]):
             heads[0] = heads[0].expand(batch, -1, -1, -1)
-        out = functional.scaled_dot_product_attention(*heads)  # (B or 1, heads, T, d)
+        out = _attend(*heads)  # (B or 1, heads, T, d)
         out = out.transpose(1, 2).reshape(batch, tokens, -1)  # (B, T, inner)
         return self.out_proj(out)
 
     def _split(self, x: Tensor) -> Tensor:
         """Separate the heads: (B, T, inner) to (B, heads, T, d)."""
         return x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+
+
+def _attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Attention of (B, heads, T, d) to (B, heads, N, d)."""
+    if q.requires_grad and q.device.type == "cpu":
+        # The fused kernel's backward pass is slow on a CPU with so few channels a head.
+        weights = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)  # (B, heads, T, N)
+        return weights.softmax(dim=-1).to(v.dtype) @ v
+    return functional.scaled_dot_product_attention(q, k, v)

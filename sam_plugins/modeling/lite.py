@@ -1,0 +1,136 @@
+"""``lite``: the small model that this project trains and ships.
+
+Shaped like SAM (image encoder, prompt encoder, two-way transformer, mask tokens with
+hypernetworks, IoU head) with two differences that let a few million parameters learn it:
+
+- prompts are not only tokens, but also maps (discs at clicks, soft boxes, the previous mask),
+  added to the image embedding in the slot where SAM adds its encoded mask. Without the maps a
+  small model does not learn within any affordable time where it was clicked;
+- the encoder also gives maps at the strides 8, 4 and 2, which the mask decoder adds while it
+  upsamples, so that borders are sharp at half the frame's resolution.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from sam_plugins.modeling.configs import LiteConfig, SamConfig
+from sam_plugins.modeling.lite_decoder import LiteMaskDecoder
+from sam_plugins.modeling.lite_encoder import LiteImageEncoder
+from sam_plugins.modeling.lite_prompts import LitePromptEncoder
+from sam_plugins.modeling.sam import Sam
+
+
+class LiteSam(Sam):
+    """The small model behind the same interface as `Sam`.
+
+    Parameters
+    ----------
+    config : SamConfig
+        With a `LiteConfig` as its encoder.
+
+    Notes
+    -----
+    `encode` gives four maps: the image embedding at stride 16, then maps at the strides 8, 4, 2.
+    Low-resolution logits have stride 2. Predicted IoUs lie in 0 .. 1.
+    """
+
+    prompt_encoder: LitePromptEncoder  # type: ignore[assignment]
+    mask_decoder: LiteMaskDecoder  # type: ignore[assignment]
+
+    def __init__(self, config: SamConfig) -> None:
+        parts = config.encoder
+        if not isinstance(parts, LiteConfig):
+            raise ValueError(f"a lite model needs a LiteConfig, got {type(parts).__name__}")
+        super().__init__(
+            config,
+            LiteImageEncoder(parts),
+            LitePromptEncoder(parts),  # type: ignore[arg-type]
+            LiteMaskDecoder(parts),  # type: ignore[arg-type]
+        )
+
+    @property
+    def low_resolution_stride(self) -> int:
+        """Frame pixels to one low-resolution logit along each axis."""
+        return 2
+
+    def encode(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Encode preprocessed frames (B, 3, H, W) to maps at the strides 16, 8, 4 and 2."""
+        return self.image_encoder(images.contiguous(memory_format=torch.channels_last))
+
+    def decode(
+        self,
+        features: tuple[Tensor, ...],
+        *,
+        points: Tensor | None = None,
+        labels: Tensor | None = None,
+        boxes: Tensor | None = None,
+        mask_logits: Tensor | None = None,
+        text_tokens: Tensor | None = None,
+        multimask: bool,
+    ) -> tuple[Tensor, Tensor]:
+        """Answer B prompts of one form about one image. See `Sam.decode`."""
+        if (points is None) != (labels is None):
+            raise ValueError("points and labels must be given together")
+        logits, iou = self.decode_all(
+            features,
+            points=points,
+            labels=labels,
+            boxes=boxes,
+            mask_logits=mask_logits,
+            text_tokens=text_tokens,
+        )
+        chosen = slice(1, None) if multimask else slice(0, 1)
+        return logits[:, chosen], iou[:, chosen].sigmoid()
+
+    def decode_all(
+        self,
+        features: tuple[Tensor, ...],
+        *,
+        points: Tensor | None = None,
+        labels: Tensor | None = None,
+        boxes: Tensor | None = None,
+        mask_logits: Tensor | None = None,
+        text_tokens: Tensor | None = None,
+        origin: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Answer K prompts about each of I images with all four masks, for training.
+
+        Parameters
+        ----------
+        features : tuple of Tensor
+            From `encode`, for I images.
+        points, labels, boxes, mask_logits, text_tokens : Tensor, optional
+            As in `Sam.decode`; B = I * K prompts, those of one image together.
+        origin : Tensor of shape (I, 2), optional
+            Where in a larger frame the images are said to lie, x then y, in pixels: training on
+            crops with random origins makes the model independent of the frame's size.
+
+        Returns
+        -------
+        logits : Tensor of shape (B, 4, H / 2, W / 2)
+            Mask 0 answers unambiguous prompts, 1 to 3 are candidates.
+        iou : Tensor of shape (B, 4)
+            Logits of the predicted IoU.
+        """
+        height, width = features[2].shape[-2:]
+        given = [x for x in (points, boxes, mask_logits, text_tokens) if x is not None]
+        batch = len(given[0]) if given else len(features[0])
+        tokens, maps = self.prompt_encoder(
+            points=points,
+            labels=labels,
+            boxes=boxes,
+            mask_logits=mask_logits,
+            text_tokens=text_tokens,
+            batch=batch,
+            size=(height, width),
+            origin=origin,
+        )
+        image_pe = self.prompt_encoder.grid_encoding(features[0].shape[-2:], origin)
+        return self.mask_decoder(features, image_pe, tokens, maps)
+
+
+def build_lite(config: SamConfig) -> LiteSam:
+    """Build the small model with random weights."""
+    return LiteSam(config)

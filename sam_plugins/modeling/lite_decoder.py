@@ -1,0 +1,121 @@
+"""The small model's mask decoder: two-way transformer, upsampling with the encoder's fine maps."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from sam_plugins.modeling.configs import LiteConfig
+from sam_plugins.modeling.layers import MLP
+from sam_plugins.modeling.two_way_transformer import TwoWayTransformer
+
+NUM_MASKS = 4
+
+# Masks begin mostly empty, as most of an image is background: training leaves the phase in which
+# all masks are empty earlier.
+MASK_BIAS = -2.5
+
+
+class LiteMaskDecoder(nn.Module):
+    """Predict four masks at stride 2 and their IoU.
+
+    Parameters
+    ----------
+    config : LiteConfig
+        Widths and depths.
+    """
+
+    def __init__(self, config: LiteConfig) -> None:
+        super().__init__()
+        dim = config.embed_dim
+        f8, f4, f2 = config.fine_channels
+        self.maps8 = nn.Conv2d(16, f8, 3, padding=1)
+        self.maps16 = nn.Conv2d(16, dim, 3, stride=2, padding=1)
+        self.iou_token = nn.Embedding(1, dim)
+        self.mask_tokens = nn.Embedding(NUM_MASKS, dim)
+        self.transformer = TwoWayTransformer(
+            config.decoder_depth, dim, config.decoder_heads, config.decoder_mlp_dim
+        )
+        self.up8 = nn.ConvTranspose2d(dim, f8, 2, stride=2)
+        self.mix8 = nn.Conv2d(f8, f8, 3, padding=1)
+        self.up4 = nn.ConvTranspose2d(f8, f4, 2, stride=2)
+        self.mix4 = nn.Conv2d(f4, f4, 3, padding=1)
+        self.up2 = nn.ConvTranspose2d(f4, f2, 2, stride=2)
+        self.output_hypernetworks_mlps = nn.ModuleList(
+            MLP(dim, dim, f2, 3) for _ in range(NUM_MASKS)
+        )
+        self.mask_bias = nn.Parameter(torch.full((1, NUM_MASKS, 1, 1), MASK_BIAS))
+        self.iou_prediction_head = MLP(dim, dim, NUM_MASKS, 3)
+        self.iou_from_mask = MLP(dim + 3, 64, 1, 2)
+
+    def forward(
+        self,
+        features: tuple[Tensor, ...],
+        image_pe: Tensor,
+        prompt_tokens: Tensor,
+        prompt_maps: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """Predict for K prompts about each of I images, B = I * K.
+
+        Parameters
+        ----------
+        features : tuple of Tensor
+            Maps of I images at the strides 16, 8, 4 and 2.
+        image_pe : Tensor of shape (I or 1, C, h, w)
+            Positional encoding of the image embedding.
+        prompt_tokens : Tensor of shape (B, T, C)
+        prompt_maps : Tensor of shape (B, 16, 2 h, 2 w)
+
+        Returns
+        -------
+        logits : Tensor of shape (B, 4, 8 h, 8 w)
+        iou : Tensor of shape (B, 4)
+            Logits of the predicted IoU.
+        """
+        p16, p8, p4, p2 = features
+        batch = len(prompt_tokens)
+        output = torch.cat([self.iou_token.weight, self.mask_tokens.weight])  # (5, C)
+        tokens = torch.cat([output.expand(batch, -1, -1), prompt_tokens], dim=1)
+        image = _add_image(self.maps16(prompt_maps), p16)  # (B, C, h, w)
+        if len(image_pe) > 1:
+            image_pe = image_pe.repeat_interleave(batch // len(image_pe), dim=0)
+        queries, keys = self.transformer(image, image_pe.to(image.dtype), tokens.to(image.dtype))
+        x = keys.transpose(1, 2).unflatten(2, p16.shape[-2:])  # (B, C, h, w)
+        x = x.contiguous(memory_format=torch.channels_last)
+        x = functional.gelu(_add_image(self.up8(x) + self.maps8(prompt_maps), p8))
+        x = x + functional.gelu(self.mix8(x))  # (B, f8, 2 h, 2 w)
+        x = functional.gelu(_add_image(self.up4(x), p4))
+        x = x + functional.relu(self.mix4(x))  # (B, f4, 4 h, 4 w)
+        x = functional.relu(_add_image(self.up2(x), p2))  # (B, f2, 8 h, 8 w)
+        mask_tokens = queries[:, 1 : 1 + NUM_MASKS]  # (B, 4, C)
+        weights = torch.stack(
+            [mlp(mask_tokens[:, i]) for i, mlp in enumerate(self.output_hypernetworks_mlps)], dim=1
+        )  # (B, 4, f2)
+        rows = x.permute(0, 2, 3, 1).flatten(1, 2)  # (B, 64 h * w, f2)
+        masks = (rows @ weights.transpose(1, 2) / 4).transpose(1, 2)  # (B, 4, 64 h * w)
+        logits = masks.unflatten(2, x.shape[-2:]) + self.mask_bias
+        return logits, self._predict_iou(queries[:, 0], mask_tokens, logits)
+
+    def _predict_iou(self, iou_token: Tensor, mask_tokens: Tensor, logits: Tensor) -> Tensor:
+        """Predict the IoU from the tokens and from the masks as they came out: (B, 4)."""
+        with torch.no_grad():
+            sampled = logits[..., ::2, ::2].float()  # (B, 4, 4 h, 4 w)
+            inside = (sampled > 0).float()
+            area = inside.sum((2, 3))
+            confidence = (sampled.sigmoid() * inside).sum((2, 3)) / (area + 1)
+            sure = (sampled > 1).float().sum((2, 3))
+            stability = (sure + 0.5) / ((sampled > -1).float().sum((2, 3)) + 1)
+            statistics = torch.stack(
+                [4 * confidence - 3, 4 * stability - 3, (area + 1).log() / 4 - 1], dim=-1
+            )  # (B, 4, 3)
+        known = torch.cat([mask_tokens.detach(), statistics.to(mask_tokens.dtype)], dim=-1)
+        return self.iou_prediction_head(iou_token) + self.iou_from_mask(known)[..., 0]
+
+
+def _add_image(prompts: Tensor, images: Tensor) -> Tensor:
+    """Add each image's map (I, C, h, w) to the maps of its prompts (I * K, C, h, w)."""
+    if len(prompts) == len(images):
+        return prompts + images
+    grouped = prompts.unflatten(0, (len(images), -1))  # (I, K, C, h, w)
+    return (grouped + images[:, None]).flatten(0, 1)
