@@ -31,3 +31,11 @@ class DownloadError(SamPluginsError, OSError):
 
 class CancelledError(SamPluginsError):
     """The caller's ``cancelled`` callback asked to stop."""
+
+
+class EmbeddingFileError(SamPluginsError, ValueError):
+    """The file is no embedding, or a damaged one."""
+
+
+class InvalidMaskError(SamPluginsError, ValueError):
+    """The mask, its run-length encoding or the file it stands in is malformed."""
