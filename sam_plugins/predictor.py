@@ -243,7 +243,10 @@ class Predictor:
                 read_image(image) if isinstance(image, str | os.PathLike) else image
                 for image in batch
             ]
-            keys = [content_key(array, normalization=settings) for array in arrays]
+            keys = [
+                content_key(array, normalization=settings, channel_axis=channel_axis)
+                for array in arrays
+            ]
 
             def encode(indices: Sequence[int]) -> list[ImageEmbedding]:
                 rgb = [
