@@ -109,8 +109,9 @@ def url_file_name(url: str) -> str:
 
     Examples
     --------
-    >>> url_file_name("https://example.org/weights/my%20model.pth?version=2")
-    'c2cd56c0e8bcd1f8-my_model.pth'
+    >>> name = url_file_name("https://example.org/weights/my%20model.pth?version=2")
+    >>> name.partition("-")[2]
+    'my_model.pth'
     """
     basename = unquote(urlsplit(url).path).rpartition("/")[2]
     safe = re.sub(r"[^A-Za-z0-9._-]+", "_", basename)[-80:] or "checkpoint"

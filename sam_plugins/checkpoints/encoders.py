@@ -48,12 +48,12 @@ def load_image_encoder(model: Sam, path: str | os.PathLike[str]) -> list[str]:
     except CheckpointError as error:
         raise CheckpointError(f"{source} cannot be loaded: {error}") from error
     own = {name for name in model.state_dict() if name.startswith("image_encoder.")}
-    missing = sorted(own - state.keys())
-    neck = all(name.startswith("image_encoder.neck.") for name in missing)
-    fitted = fit(state, model, source=source, names=own - set(missing) if neck else own)
+    neck = {name for name in own if name.startswith("image_encoder.neck.")}
+    without = set() if neck & state.keys() else neck
+    fitted = fit(state, model, source=source, names=own - without)
     model.load_state_dict(fitted, strict=False)
     model.weights_hash = None
-    return missing
+    return sorted(without)
 
 
 def _encoder_weights(tensors: Mapping[str, Tensor], config: SamConfig) -> dict[str, Tensor]:

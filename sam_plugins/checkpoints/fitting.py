@@ -101,7 +101,7 @@ def fit(
         If weights are missing, left over, or of another shape, or normalise images otherwise.
     """
     expected = model.state_dict()
-    wanted = expected.keys() if names is None else names
+    wanted = [name for name in expected if names is None or name in names]
     given = _without_computed(state, expected, model, source)
     problems = [
         _listed("missing", [name for name in wanted if name not in given]),

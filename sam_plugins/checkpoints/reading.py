@@ -84,9 +84,9 @@ def read_checkpoint(path: str | os.PathLike[str]) -> StoredWeights:
     if not size:
         raise CheckpointError(f"{path} is empty")
     if head.startswith(_ZIP):
-        stored = StoredWeights(_tensors(_load_torch(path, mmap=True), path))
+        stored = StoredWeights(_tensors(_load_torch(path, in_zip=True), path))
     elif head.startswith(_LEGACY):
-        stored = StoredWeights(_tensors(_load_torch(path, mmap=False), path))
+        stored = StoredWeights(_tensors(_load_torch(path, in_zip=False), path))
     elif _is_safetensors(head, size):
         stored = _load_safetensors(path)
     else:
@@ -125,21 +125,25 @@ def _load_safetensors(path: Path) -> StoredWeights:
     return StoredWeights(tensors, metadata)
 
 
-def _load_torch(path: Path, *, mmap: bool) -> Any:
-    """Unpickle with torch's restricted unpickler: tensors and plain containers, nothing else.
-
-    With ``mmap`` only the tensors that are used are read, not an optimizer's state beside them.
-    """
+def _load_torch(path: Path, *, in_zip: bool) -> Any:
+    """Unpickle with torch's restricted unpickler: tensors and plain containers, nothing else."""
     import torch
 
+    # Mapped, only the tensors that are used are read, not an optimizer's state beside them. By its
+    # path torch would take a file of this suffix for safetensors, whatever is in it.
+    mapped = in_zip and path.suffix != ".safetensors"
     try:
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
+        if mapped:
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        with open(path, "rb") as file:
+            return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         found = re.search(r"GLOBAL ([\w.]+)", str(error))
-        what = f"a {found[1]}" if found else "something"
+        if found is None:
+            raise CheckpointError(f"{path} is corrupt, or holds more than tensors") from error
         raise CheckpointError(
-            f"{path} is not loaded: it holds {what} beside tensors, and unpickling that could run "
-            "code; save the model's state dict alone"
+            f"{path} is not loaded: it holds a {found[1]} beside tensors, and unpickling that "
+            "could run code; save the model's state dict alone"
         ) from error
     except Exception as error:
         # The unpickler and the zip reader raise nearly anything on damaged bytes.

@@ -91,14 +91,14 @@ def _scheme(name: str) -> str:
 
 def local_checkpoint(path: Path, given: str) -> CheckpointSource:
     """Give the file at a path, or the one in a folder; ``given`` is named if there is none."""
-    if path.is_dir():
+    if given and path.is_dir():
         for file_name in FOLDER_FILES:
             if (path / file_name).is_file():
                 return CheckpointSource(path / file_name, path.name)
         raise CheckpointNotFoundError(
             f"the folder {given!r} holds no checkpoint ({' or '.join(FOLDER_FILES)})"
         )
-    if not path.exists():
+    if not given or not path.exists():
         raise CheckpointNotFoundError(
             f"there is no model and no file {given!r}: use one of {', '.join(REGISTRY)}, or the "
             "path or URL of a checkpoint"
