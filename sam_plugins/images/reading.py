@@ -1,198 +1,150 @@
-"""Reading image files: Pillow for photographs, tifffile for micrographs, numpy and zarr arrays."""
+"""Reading image files, each by the library that loses nothing of it."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sam_plugins.errors import InvalidImageError
+from sam_plugins.images.layout import check_pixels, find_layout
 
-if TYPE_CHECKING:
-    from PIL.Image import Image
+# A file is told by how it begins, because suffixes lie: TIFF and BigTIFF in both orders of bytes.
+_TIFF_BEGINNINGS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_NPY_BEGINNING = b"\x93NUMPY"
 
-TIFF_SUFFIXES = (".tif", ".tiff")
 
-# What Pillow's modes become, where numpy would not get what the picture shows. The others (L, RGB,
-# RGBA, I, F, 16 bits, 1 bit) are taken as they are.
-CONVERTED_MODES = {
-    "LA": "L",
-    "La": "L",
-    "PA": "RGBA",
-    "RGBa": "RGBA",
-    "CMYK": "RGB",
-    "YCbCr": "RGB",
-    "LAB": "RGB",
-    "HSV": "RGB",
-    "RGBX": "RGB",
-}
+class _ImageFile(Protocol):
+    """An open file with one image or several."""
 
-# How to undo each EXIF orientation: quarter turns counterclockwise after an optional mirroring
-# left to right (Exif 2.3, tag 0x0112).
-ORIENTATIONS = {
-    2: (True, 0),
-    3: (False, 2),
-    4: (True, 2),
-    5: (True, 1),
-    6: (False, 3),
-    7: (True, 3),
-    8: (False, 1),
-}
+    def count_pages(self) -> int:
+        """How many images there are."""
+
+    def read(self, page: int) -> NDArray[Any]:
+        """One of them, of which (H, W) and, first or last, the channels are left."""
 
 
 def read_image(path: str | os.PathLike[str], *, page: int = 0) -> NDArray[Any]:
-    """Read one image from a file.
+    """Read an image from a file without losing bit depth.
 
     Parameters
     ----------
     path : path-like
-        An image file of a kind that Pillow or tifffile reads, a ``.npy`` file, or a zarr folder.
+        PNG, JPEG, GIF, BMP, WebP and whatever else Pillow reads; TIFF of all kinds, such as OME's
+        and ImageJ's; an ``.npy`` file; a zarr folder, also OME-Zarr, of which the finest level is
+        read (needs the extra ``[zarr]``).
     page : int
-        Which page of a file with several.
+        Which image, counted from 0, of a file with several: pages of a TIFF, frames of a GIF, and
+        time points and slices of stacks (the last one counts fastest). The channels of one image
+        are no pages. Only what belongs to the page is read.
 
     Returns
     -------
-    ndarray
-        (H, W) or (H, W, C), in the file's own type; EXIF orientation is applied. A zarr folder
-        gives its lazy array.
+    ndarray of shape (H, W), (H, W, C) or (C, H, W)
+        In native byte order and in the file's own depth: bool for 1-bit images, else integers or
+        floats. Palettes, CMYK and other colour spaces become RGB, alpha is dropped, and the
+        orientation that EXIF or TIFF tells is applied.
 
     Raises
     ------
     FileNotFoundError
         If there is no such file.
+    PermissionError
+        If it must not be read.
     InvalidImageError
-        If the file is not an image, is damaged, or has no such page.
+        If the file is no image, is damaged or truncated, is too large (1 073 741 824 pixels a page
+        of TIFF, npy and zarr; 178 956 970 of all others), lacks the page, or needs a package that
+        is not installed.
     """
-    file = Path(path)
-    if not file.exists():
-        raise FileNotFoundError(f"there is no file {os.fspath(path)}")
-    if file.is_dir():
-        return _read_zarr(file)
-    if file.stat().st_size == 0:
-        raise InvalidImageError(f"{file.name} is empty")
-    if page < 0:
-        raise InvalidImageError(f"pages are counted from 0, got {page}")
-    if file.suffix.lower() == ".npy":
-        return _read_numpy(file)
-    if file.suffix.lower() in TIFF_SUFFIXES:
-        return _read_tiff(file, page)
-    return _read_pillow(file, page)
+    with _opened(Path(path)) as file:
+        count = file.count_pages()
+        if not 0 <= page < count:
+            has = "one page" if count == 1 else f"{count} pages"
+            raise InvalidImageError(f"{path} has {has}, counted from 0: there is no page {page}")
+        pixels = file.read(page)
+    return np.ascontiguousarray(pixels, dtype=pixels.dtype.newbyteorder("="))
 
 
 def count_pages(path: str | os.PathLike[str]) -> int:
-    """Number of pages in an image file; 1 for files that have none.
+    """Count the images in a file without reading their pixels.
+
+    Parameters
+    ----------
+    path : path-like
+        See `read_image`.
+
+    Returns
+    -------
+    int
+        1 or more; ``page`` of `read_image` is less.
 
     Raises
     ------
-    FileNotFoundError, InvalidImageError
+    FileNotFoundError, PermissionError, InvalidImageError
         See `read_image`.
     """
-    file = Path(path)
-    if not file.exists():
-        raise FileNotFoundError(f"there is no file {os.fspath(path)}")
-    if file.is_dir() or file.suffix.lower() == ".npy":
-        return 1
-    if file.suffix.lower() in TIFF_SUFFIXES:
-        import tifffile
-
-        try:
-            with tifffile.TiffFile(file) as tiff:
-                return len(tiff.pages)
-        except (tifffile.TiffFileError, OSError, ValueError) as error:
-            raise InvalidImageError(f"{file.name} cannot be read: {_line(error)}") from error
-    with _open_pillow(file) as picture:
-        return int(getattr(picture, "n_frames", 1))
+    with _opened(Path(path)) as file:
+        return file.count_pages()
 
 
-def _read_zarr(folder: Path) -> Any:
+@contextmanager
+def _opened(path: Path) -> Iterator[_ImageFile]:
+    """Open a file by what it holds, and say in one line what is wrong with it."""
     try:
-        import zarr
-    except ImportError as error:
-        raise InvalidImageError(
-            f"{folder.name} is a folder; reading zarr needs: pip install 'sam-plugins[zarr]'"
-        ) from error
-    try:
-        return zarr.open_array(str(folder), mode="r")
-    except Exception as error:  # zarr raises its own kinds, which differ between its versions
-        raise InvalidImageError(
-            f"{folder.name} is a folder, but not a zarr array: {_line(error)}"
-        ) from error
-
-
-def _read_numpy(file: Path) -> NDArray[Any]:
-    try:
-        return np.load(file, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise InvalidImageError(f"{file.name} cannot be read: {_line(error)}") from error
-
-
-def _read_tiff(file: Path, page: int) -> NDArray[Any]:
-    import tifffile
-
-    try:
-        with tifffile.TiffFile(file) as tiff:
-            _check_page(file, page, len(tiff.pages))
-            chosen = tiff.pages[page]
-            pixels = chosen.asarray()
-            tag = chosen.tags.get("Orientation")  # type: ignore[union-attr]
-            return _oriented(pixels, int(tag.value) if tag is not None else 1)
-    except InvalidImageError:
+        with _open(path) as file:
+            yield file
+    except (InvalidImageError, FileNotFoundError, PermissionError):
         raise
+    # Decoders meet damaged files with errors of every kind: of struct, zlib, indices, memory.
     except Exception as error:
-        # A compression that tifffile leaves to another package, or a damaged file: Pillow reads
-        # some of the first, and says so of the second.
-        try:
-            return _read_pillow(file, page)
-        except InvalidImageError:
-            raise InvalidImageError(f"{file.name} cannot be read: {_line(error)}") from error
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise InvalidImageError(f"{path} cannot be read as an image: {reason}") from error
 
 
-def _read_pillow(file: Path, page: int) -> NDArray[Any]:
-    with _open_pillow(file) as picture:
-        _check_page(file, page, int(getattr(picture, "n_frames", 1)))
-        try:
-            picture.seek(page)
-            orientation = int(picture.getexif().get(0x0112, 1))
-            mode = CONVERTED_MODES.get(picture.mode, picture.mode)
-            if picture.mode == "P":
-                mode = "RGBA" if "transparency" in picture.info else "RGB"
-            pixels = np.asarray(picture if mode == picture.mode else picture.convert(mode))
-        except (OSError, ValueError, SyntaxError, EOFError, IndexError) as error:
-            raise InvalidImageError(f"{file.name} is damaged: {_line(error)}") from error
-    return _oriented(pixels, orientation)
+def _open(path: Path) -> Any:
+    if path.is_dir():
+        from sam_plugins.images.zarr_files import ZarrFile
+
+        return ZarrFile.open(path)
+    if not path.exists():
+        raise FileNotFoundError(f"there is no file {path}")
+    with path.open("rb") as stream:
+        beginning = stream.read(8)
+    if not beginning:
+        raise InvalidImageError(f"{path} is empty")
+    if beginning.startswith(_TIFF_BEGINNINGS):
+        from sam_plugins.images.tiff_files import TiffImages
+
+        return TiffImages.open(path)
+    if beginning.startswith(_NPY_BEGINNING):
+        return _NpyFile.open(path)
+    from sam_plugins.images.pillow_files import PillowFile
+
+    return PillowFile.open(path)
 
 
-def _open_pillow(file: Path) -> Image:
-    from PIL import Image, UnidentifiedImageError
+class _NpyFile:
+    """An array that numpy saved, as one page."""
 
-    try:
-        return Image.open(file)
-    except UnidentifiedImageError as error:
-        raise InvalidImageError(f"{file.name} is not an image of a known kind") from error
-    except Image.DecompressionBombError as error:
-        raise InvalidImageError(
-            f"{file.name} has too many pixels for this file format; save it as TIFF or zarr"
-        ) from error
-    except (OSError, ValueError, SyntaxError) as error:
-        raise InvalidImageError(f"{file.name} cannot be read: {_line(error)}") from error
+    def __init__(self, path: Path, array: NDArray[Any]) -> None:
+        self._path = path
+        self._array = array
 
+    @classmethod
+    @contextmanager
+    def open(cls, path: Path) -> Iterator[_NpyFile]:
+        # Mapped, so that a header that promises more than the file holds is noticed before memory
+        # is taken. allow_pickle=False: reading an image must not execute what is in it.
+        yield cls(path, np.load(path, mmap_mode="r", allow_pickle=False))
 
-def _check_page(file: Path, page: int, count: int) -> None:
-    if page >= count:
-        pages = f"{count} pages, 0 to {count - 1}" if count > 1 else "one page, 0"
-        raise InvalidImageError(f"{file.name} has {pages}; page {page} is asked")
+    def count_pages(self) -> int:
+        return 1
 
-
-def _oriented(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
-    mirrored, turns = ORIENTATIONS.get(orientation, (False, 0))
-    if mirrored:
-        pixels = pixels[:, ::-1]
-    return np.rot90(pixels, turns) if turns else pixels
-
-
-def _line(error: BaseException) -> str:
-    """The first line of an error's message."""
-    return (str(error) or type(error).__name__).strip().splitlines()[0]
+    def read(self, page: int) -> NDArray[Any]:
+        check_pixels(self._path, find_layout(self._array.shape).size)
+        return np.array(self._array)

@@ -1,4 +1,4 @@
-"""From any image array to 8-bit RGB."""
+"""``to_rgb``: any image as the 8-bit RGB that a model sees."""
 
 from __future__ import annotations
 
@@ -7,16 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sam_plugins.errors import InvalidImageError
 from sam_plugins.images.normalization import Normalization
-from sam_plugins.images.planes import as_array, read_planes
+from sam_plugins.images.planes import Planes
+from sam_plugins.images.scaling import as_8_bit, find_limits, scale
 
-# Percentiles are taken of about this many evenly spaced values at most: their error is below a
-# tenth of a gray level, and a 16k x 16k image does not need a sorted copy of itself.
-MOST_SAMPLES = 1 << 20
-
-# Values are mapped in blocks of rows of about this many values, which bounds the extra memory.
-BLOCK = 1 << 20
+# An image that is not in memory is read at once up to this size, which is of the order of the
+# result's, and in bands of rows, twice, beyond it.
+_MAX_LOADED_BYTES = 2**29
 
 
 def to_rgb(
@@ -25,110 +22,91 @@ def to_rgb(
     normalization: Normalization | None = None,
     channel_axis: int | None = None,
 ) -> NDArray[np.uint8]:
-    """Bring an image to 8-bit RGB.
+    """Bring any image to 8-bit RGB.
 
     Parameters
     ----------
-    image : array-like
-        (H, W) or, with channels last or first, (H, W, C) or (C, H, W): boolean, integer or float;
-        NaN and infinities, read-only and non-contiguous arrays, dask and zarr arrays are fine. Only
-        the chosen channels of a lazy array are read.
+    image : array-like of shape (H, W), (H, W, C) or (C, H, W)
+        Bool, integers or floats: an ndarray (also read-only, non-contiguous, of foreign byte
+        order), a PIL image, or an array that reads when it is indexed, such as dask's and zarr's,
+        of which only the channels that are seen are read. `sam_plugins.images` has the rules by
+        which the axes are told apart.
     normalization : Normalization, optional
-        By default 8-bit values stay as they are, and others are mapped by percentiles.
+        How values become 8 bits and which channels are seen; by default 8-bit values as they are,
+        others by percentiles.
     channel_axis : int, optional
-        The axis of the channels, if it is not the last, or the first, with 1, 3 or 4 entries.
+        The channels' axis, if it cannot be told from the shape.
 
     Returns
     -------
-    ndarray of shape (H, W, 3), uint8
-        RGB, C-contiguous. It may be the given array itself: do not write to it. NaN becomes 0.
+    ndarray of shape (H, W, 3), uint8, C-contiguous
+        RGB; gray is repeated. Not to be written to: an image that is of this form already is
+        returned itself, without a copy.
 
     Raises
     ------
     InvalidImageError
-        If the image is empty, has no finite value, or a shape or type that no image has.
+        If the image is empty, has no finite value, or has a dtype, a shape or a number of channels
+        that cannot be an image's.
+
+    Notes
+    -----
+    The input is never changed. Beside the result, an image in memory takes a few megabytes, and one
+    that is not 512 MB at most, or the memory for one of its chunks if that is more.
 
     Examples
     --------
-    >>> to_rgb(np.array([[0, 1000], [2000, 4000]], dtype=np.uint16))[..., 0].tolist()
-    [[0, 62], [126, 255]]
+    >>> to_rgb(np.array([[0, 1000], [2000, 4000]], dtype=np.uint16))[..., 0]
+    array([[  0,  64],
+           [128, 255]], dtype=uint8)
     """
     settings = normalization or Normalization()
-    array = as_array(image)
-    if (
-        isinstance(array, np.ndarray)
-        and array.dtype == np.uint8
-        and settings.kind in ("auto", "none")
-        and settings.channels is None
-        and channel_axis in (None, 2, -1)
-        and array.ndim == 3
-        and array.shape[2] == 3
-        and array.size
-    ):
-        return np.ascontiguousarray(array)
-    planes = read_planes(array, channels=settings.channels, channel_axis=channel_axis)
-    low_high = _limits(planes, settings)
-    mapped = [_to_uint8(plane, low_high) for plane in planes]
-    if len(mapped) == 1:
-        mapped = mapped * 3
-    elif len(mapped) == 2:
-        mapped.append(np.zeros_like(mapped[0]))
-    return np.stack(mapped, axis=-1)
+    planes = Planes.of(image, chosen=settings.chosen, channel_axis=channel_axis)
+    if not planes.in_memory and planes.nbytes <= _MAX_LOADED_BYTES:
+        planes = planes.load()
+    eight_bit = planes.dtype in (np.dtype(np.uint8), np.dtype(bool))
+    unchanged = settings.kind == "none" or (settings.kind == "auto" and eight_bit)
+    if unchanged and _is_rgb(planes):
+        return planes.array
+    limits = None if unchanged else find_limits(planes, settings)
+    result = np.empty((*planes.size, 3), dtype=np.uint8)
+    for rows, block in planes.blocks():
+        _fill(result[rows], block, planes, limits)
+    return result
 
 
-def _limits(planes: list[NDArray[Any]], settings: Normalization) -> tuple[float, float] | None:
-    """The values that become 0 and 255; None to take values as they are."""
-    dtype = planes[0].dtype
-    plain = dtype in (np.uint8, np.bool_)
-    if settings.kind == "none" and not plain:
-        raise InvalidImageError(
-            f"values of type {dtype} need a normalization to 8 bits, but 'none' was chosen"
-        )
-    if plain and settings.kind in ("auto", "none"):
-        return None
-    if settings.kind == "limits" and settings.limits is not None:
-        return settings.limits
-    samples = np.concatenate([_finite_sample(plane, len(planes)) for plane in planes])
-    if not len(samples):
-        # A sparse image may have its few finite values between the samples.
-        samples = np.concatenate([plane[np.isfinite(plane)] for plane in planes])
-    if not len(samples):
-        raise InvalidImageError("the image has no finite value: all are NaN or infinite")
-    if settings.kind != "minmax":
-        low, high = np.percentile(samples.astype(np.float64), settings.percentiles)
-        if low < high:
-            return float(low), float(high)
-    finite = [plane[np.isfinite(plane)] if dtype.kind == "f" else plane for plane in planes]
-    ends = [(plane.min(), plane.max()) for plane in finite if plane.size]
-    return float(min(low for low, _ in ends)), float(max(high for _, high in ends))
+def _is_rgb(planes: Planes) -> bool:
+    return (
+        planes.in_memory
+        and planes.dtype == np.uint8
+        and planes.array.shape == (*planes.size, 3)
+        and planes.layout.channel_axis == 2
+        and planes.channels == (0, 1, 2)
+        and planes.array.flags.c_contiguous
+    )
 
 
-def _finite_sample(plane: NDArray[Any], count: int) -> NDArray[Any]:
-    """Evenly spaced finite values of a plane, the same ones for every memory layout."""
-    step = max(1, int(np.ceil(np.sqrt(plane.size * count / MOST_SAMPLES))))
-    sample = plane[::step, ::step].ravel()
-    return sample[np.isfinite(sample)] if plane.dtype.kind == "f" else sample
+def _fill(
+    target: NDArray[np.uint8],
+    block: NDArray[Any],
+    planes: Planes,
+    limits: tuple[float, float] | None,
+) -> None:
+    """Write a block (C, h, W) of the distinct channels into rows of the result (h, W, 3)."""
 
+    def convert(values: NDArray[Any]) -> NDArray[np.uint8]:
+        return as_8_bit(values) if limits is None else scale(values, limits)
 
-def _to_uint8(plane: NDArray[Any], low_high: tuple[float, float] | None) -> NDArray[np.uint8]:
-    """Map a plane (H, W) linearly from low .. high to 0 .. 255."""
-    if low_high is None:
-        return np.asarray(plane, dtype=np.uint8) * np.uint8(255 if plane.dtype == bool else 1)
-    low, high = low_high
-    mapped = np.zeros(plane.shape, dtype=np.uint8)
-    if high <= low:
-        return mapped
-    # 16 bits fit float32; wider values need float64, halved so that high - low is finite.
-    narrow = plane.dtype.itemsize <= 2
-    dtype = np.float32 if narrow else np.float64
-    half = dtype(0.5)
-    scale = dtype(255 / (0.5 * high - 0.5 * low))
-    origin = dtype(0.5 * low)
-    rows = max(1, BLOCK // plane.shape[1])
-    for start in range(0, len(plane), rows):
-        block = plane[start : start + rows].astype(dtype)
-        with np.errstate(invalid="ignore", over="ignore"):
-            block = (block * half - origin) * scale
-        np.nan_to_num(block, copy=False, nan=0.0, posinf=255.0, neginf=0.0)
-        mapped[start : start + rows] = block.clip(0, 255)
-    return mapped
+    interleaved = np.moveaxis(block, 0, -1)  # (h, W, C)
+    if planes.channels == (0, 1, 2) and interleaved.flags.c_contiguous:
+        target[...] = convert(interleaved)
+        return
+    seen = planes.channels * 3 if len(planes.channels) == 1 else planes.channels
+    if len(seen) == 2:
+        target[..., 2] = 0
+    # One plane at a time: broadcasting along an axis of three is several times slower.
+    for channel, values in zip(planes.distinct, block, strict=True):
+        plane = convert(values)
+        for place, wanted in enumerate(seen):
+            if wanted == channel:
+                target[..., place] = plane
