@@ -1,0 +1,328 @@
+"""MobileSAM's image encoder: a TinyViT that ends at stride 16 with SAM's neck.
+
+Written after TinyViT (arXiv 2207.10666), MobileSAM (arXiv 2306.14289) and the released weights'
+key names and shapes.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from sam_plugins.modeling.configs import TinyViTConfig
+from sam_plugins.modeling.layers import check_frame, neck
+
+# Width of an attention head (TinyViT, Table 1).
+HEAD_DIM = 32
+# Hidden width of the inverted bottlenecks and of the MLPs, in multiples of the width.
+EXPANSION = 4
+
+
+class TinyViT(nn.Module):
+    """Encode a frame into the image embedding.
+
+    Parameters
+    ----------
+    config : TinyViTConfig
+        Widths and depths.
+    img_size : int
+        Side of the frame that the weights were trained for, in pixels.
+
+    Notes
+    -----
+    Attention stays within windows of a fixed size, whose relative positions are all that is stored,
+    so that any frame whose sides are multiples of 16 can be encoded as it is.
+
+    The classification head is part of the released file and is kept, so that it loads strictly; it
+    is never run.
+    """
+
+    def __init__(self, config: TinyViTConfig, img_size: int = 1024) -> None:
+        super().__init__()
+        self.img_size = img_size
+        self.patch_size = config.patch_size
+        widths = config.embed_dims
+        self.patch_embed = Stem(widths[0])
+        last = len(widths) - 1
+        self.layers = nn.ModuleList(
+            Stage(
+                width,
+                depth=config.depths[index],
+                num_heads=config.num_heads[index],
+                # The first stage is convolutional: its maps are too large for attention.
+                window_size=config.window_sizes[index] if index else 0,
+                next_width=widths[index + 1] if index < last else 0,
+                # The last stage stays at stride 16, where a classifier would go on to 32.
+                next_stride=2 if index < last - 1 else 1,
+            )
+            for index, width in enumerate(widths)
+        )
+        self.norm_head = nn.LayerNorm(widths[-1])
+        self.head = nn.Linear(widths[-1], config.num_classes)
+        self.neck = neck(widths[-1], config.out_channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Encode (B, 3, H, W), normalised, to (B, out_channels, H / 16, W / 16)."""
+        check_frame(x.shape, self.patch_size)
+        x = self.patch_embed(x.contiguous(memory_format=torch.channels_last))  # (B, C, H/4, W/4)
+        for stage in self.layers:
+            x = stage(x)
+        return self.neck(x)  # (B, out_channels, H/16, W/16)
+
+
+class ConvNorm(nn.Module):
+    """A convolution followed by batch normalisation.
+
+    Parameters
+    ----------
+    in_channels, out_channels : int
+        Channels.
+    kernel_size, stride, groups : int
+        As in `torch.nn.Conv2d`; the padding keeps the map's size at stride 1.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int = 1,
+        *,
+        stride: int = 1,
+        groups: int = 1,
+    ) -> None:
+        super().__init__()
+        self.c = nn.Conv2d(
+            in_channels,
+            out_channels,
+            kernel_size,
+            stride,
+            padding=kernel_size // 2,
+            groups=groups,
+            bias=False,
+        )
+        self.bn = nn.BatchNorm2d(out_channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, in_channels, H, W) to (B, out_channels, H / stride, W / stride)."""
+        return self.bn(self.c(x))
+
+
+class Stem(nn.Module):
+    """Two convolutions that bring a frame to stride 4.
+
+    Parameters
+    ----------
+    width : int
+        Channels of the result.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.seq = nn.Sequential(
+            ConvNorm(3, width // 2, 3, stride=2),
+            nn.GELU(),
+            ConvNorm(width // 2, width, 3, stride=2),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, 3, H, W) to (B, width, H / 4, W / 4)."""
+        return self.seq(x)
+
+
+class Stage(nn.Module):
+    """Blocks of one width, then the step to the next width.
+
+    Parameters
+    ----------
+    width : int
+        Channels.
+    depth : int
+        Number of blocks.
+    num_heads : int
+        Attention heads of each block.
+    window_size : int
+        Tokens to a window along each axis; 0 makes the blocks convolutional.
+    next_width : int
+        Channels of the next stage; 0 for the last one.
+    next_stride : int
+        Stride of the step to the next stage.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        *,
+        depth: int,
+        num_heads: int,
+        window_size: int,
+        next_width: int,
+        next_stride: int,
+    ) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(
+            TinyViTBlock(width, num_heads, window_size) if window_size else MBConv(width)
+            for _ in range(depth)
+        )
+        self.downsample = PatchMerging(width, next_width, next_stride) if next_width else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, width, h, w) to (B, next_width, h / next_stride, w / next_stride)."""
+        for block in self.blocks:
+            x = block(x)
+        return x if self.downsample is None else self.downsample(x)
+
+
+class MBConv(nn.Module):
+    """An inverted bottleneck: widen, convolve each channel, narrow.
+
+    Parameters
+    ----------
+    width : int
+        Channels.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        hidden = EXPANSION * width
+        self.conv1 = ConvNorm(width, hidden)
+        self.conv2 = ConvNorm(hidden, hidden, 3, groups=hidden)
+        self.conv3 = ConvNorm(hidden, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, width, h, w) to the same shape."""
+        y = functional.gelu(self.conv1(x))  # (B, hidden, h, w)
+        y = functional.gelu(self.conv2(y))
+        return functional.gelu(x + self.conv3(y))
+
+
+class PatchMerging(nn.Module):
+    """The step to the next stage's width and stride.
+
+    Parameters
+    ----------
+    in_channels, out_channels : int
+        Widths.
+    stride : int
+        Stride.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = ConvNorm(in_channels, out_channels)
+        self.conv2 = ConvNorm(out_channels, out_channels, 3, stride=stride, groups=out_channels)
+        self.conv3 = ConvNorm(out_channels, out_channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, in_channels, h, w) to (B, out_channels, h / stride, w / stride)."""
+        x = functional.gelu(self.conv1(x))
+        x = functional.gelu(self.conv2(x))
+        return self.conv3(x)
+
+
+class TinyViTBlock(nn.Module):
+    """Attention in windows, a convolution of each channel, an MLP.
+
+    Parameters
+    ----------
+    width : int
+        Channels.
+    num_heads : int
+        Attention heads.
+    window_size : int
+        Tokens to a window along each axis.
+    """
+
+    def __init__(self, width: int, num_heads: int, window_size: int) -> None:
+        super().__init__()
+        self.window_size = window_size
+        self.attn = WindowAttention(width, num_heads, window_size)
+        self.local_conv = ConvNorm(width, width, 3, groups=width)
+        self.mlp = Mlp(width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, width, h, w) to the same shape."""
+        rows = x.permute(0, 2, 3, 1)  # (B, h, w, C)
+        x = (rows + self._in_windows(rows)).permute(0, 3, 1, 2)  # (B, C, h, w)
+        rows = self.local_conv(x).permute(0, 2, 3, 1)  # (B, h, w, C)
+        return (rows + self.mlp(rows)).permute(0, 3, 1, 2)  # (B, C, h, w)
+
+    def _in_windows(self, x: Tensor) -> Tensor:
+        """Attend in windows; the grid is padded with zeros before the norm, and not masked."""
+        batch, height, width, dim = x.shape
+        size = self.window_size
+        rows, columns = -(-height // size), -(-width // size)
+        x = functional.pad(x, (0, 0, 0, columns * size - width, 0, rows * size - height))
+        x = x.reshape(batch, rows, size, columns, size, dim)
+        x = x.transpose(2, 3).reshape(-1, size * size, dim)  # (B * rows * columns, N, C)
+        x = self.attn(x)
+        x = x.view(batch, rows, columns, size, size, dim).transpose(2, 3)
+        x = x.reshape(batch, rows * size, columns * size, dim)
+        return x[:, :height, :width]  # (B, h, w, C)
+
+
+class WindowAttention(nn.Module):
+    """Multi-head attention in a window with a learned bias for each distance.
+
+    Parameters
+    ----------
+    width : int
+        Channels.
+    num_heads : int
+        Attention heads, of `HEAD_DIM` channels each.
+    window_size : int
+        Tokens to a window along each axis.
+
+    Notes
+    -----
+    The biases are looked up at each forward pass. A table looked up once, when the module enters
+    evaluation mode, goes stale when weights are loaded afterwards, and the masks are wrong without
+    an error.
+    """
+
+    def __init__(self, width: int, num_heads: int, window_size: int) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.window_size = window_size
+        self.norm = nn.LayerNorm(width)
+        self.qkv = nn.Linear(width, 3 * HEAD_DIM * num_heads)
+        self.proj = nn.Linear(HEAD_DIM * num_heads, width)
+        # One for each distance |dy|, |dx| along the axes, row by row.
+        self.attention_biases = nn.Parameter(torch.zeros(num_heads, window_size**2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map windows of tokens (windows, N, C) to the same shape."""
+        qkv = self.qkv(self.norm(x)).unflatten(-1, (self.num_heads, 3 * HEAD_DIM))
+        # The channels of q, k and v follow each other within each head.
+        q, k, v = qkv.transpose(1, 2).split(HEAD_DIM, dim=-1)  # (windows, heads, N, d) each
+        bias = self._bias().to(q.dtype)
+        out = functional.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+        return self.proj(out.transpose(1, 2).flatten(2))  # (windows, N, C)
+
+    def _bias(self) -> Tensor:
+        """Bias of each query-key pair: (1, heads, N, N)."""
+        size = self.window_size
+        axis = torch.arange(size, device=self.attention_biases.device)
+        distance = (axis[:, None] - axis).abs()  # (query, key)
+        index = distance[:, None, :, None] * size + distance[None, :, None, :]  # (y, x, y, x)
+        return self.attention_biases[:, index.view(size**2, size**2)][None]
+
+
+class Mlp(nn.Module):
+    """A norm and the two linear layers of a block.
+
+    Parameters
+    ----------
+    width : int
+        Channels.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.fc1 = nn.Linear(width, EXPANSION * width)
+        self.fc2 = nn.Linear(EXPANSION * width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (..., width) to the same shape."""
+        return self.fc2(functional.gelu(self.fc1(self.norm(x))))
