@@ -373,3 +373,11 @@ def test_lite_comes_from_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert {value.dtype for value in loaded.parameters()} == {torch.float32}
     assert REGISTRY["lite"].present
     assert REGISTRY["lite"].size == path.stat().st_size
+
+
+def test_lite_that_ships_is_whole() -> None:
+    lite = load_model()
+    assert lite.name == "lite"
+    assert lite.config.encoder == CONFIGS["lite"].encoder
+    assert all(value.isfinite().all() for value in lite.state_dict().values())
+    assert (REGISTRY["lite"].size or 0) < 25_000_000  # what the package may weigh
