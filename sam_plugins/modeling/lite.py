@@ -127,7 +127,8 @@ class LiteSam(Sam):
             size=(height, width),
             origin=origin,
         )
-        image_pe = self.prompt_encoder.grid_encoding(features[0].shape[-2:], origin)
+        rows, columns = features[0].shape[-2:]
+        image_pe = self.prompt_encoder.grid_encoding((rows, columns), origin)
         return self.mask_decoder(features, image_pe, tokens, maps)
 
 

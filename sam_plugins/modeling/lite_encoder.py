@@ -30,7 +30,8 @@ class ResidualBlock(nn.Module):
         super().__init__()
         self.conv1 = conv_norm(channels, channels)
         self.conv2 = conv_norm(channels, channels)
-        nn.init.zeros_(self.conv2[1].weight)
+        # The last normalisation's scale.
+        nn.init.zeros_(self.conv2.get_parameter("1.weight"))
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C, H, W) to the same shape."""

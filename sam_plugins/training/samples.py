@@ -172,7 +172,7 @@ def random_view(
 
 def recolour(rng: Generator, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Change colour, contrast, sharpness and noise of an image (S, S, 3)."""
-    pixels = image.astype(np.float32)
+    pixels: NDArray[np.floating] = image.astype(np.float32)
     if rng.random() < 0.15:
         pixels[:] = pixels.mean(axis=2, keepdims=True)
     if rng.random() < 0.08:
@@ -297,7 +297,9 @@ class CropSource(IterableDataset[Batch]):
         return random_view(rng, item, self.size, (max(self.size, 0.75 * side), 1.6 * side))
 
     def _batch(self, rng: Generator) -> Batch:
-        images, labels, objects = [], [], []
+        images: list[NDArray[np.uint8]] = []
+        labels: list[NDArray[np.int32]] = []
+        objects: list[NDArray[np.float32]] = []
         while len(images) < self.batch_size:
             view = self._draw(rng)
             picked = pick_objects(rng, view.labels, self.objects, self.level_weights)

@@ -130,7 +130,7 @@ def _absorbing(rng: Generator, size: int, stain: Field, ground: Field) -> Canvas
     canvas, radius = Canvas(size), _radius(rng)
     bodies, nuclei = _place_cells(rng, canvas, radius, may_overlap=False, part_chance=0.7)
     tissue = fractal_noise(rng, size, size, rng.uniform(6, 40), 4)[..., None]
-    image = ground + rng.uniform(0.02, 0.12) * tissue * np.float32([0.6, 1, 0.7])
+    image = ground + rng.uniform(0.02, 0.12) * tissue * np.array([0.6, 1, 0.7], dtype=np.float32)
     grainy = fractal_noise(rng, size, size, max(2, radius * rng.uniform(0.2, 0.8)))
     opacity = bodies.clip(0, 1.4) * rng.uniform(0.5, 1) * (1 + 0.25 * grainy)
     opacity = opacity.clip(0, 1)[..., None]
@@ -151,8 +151,10 @@ def brightfield(rng: Generator, size: int) -> Canvas:
 
 def histology(rng: Generator, size: int) -> Canvas:
     """Violet nuclei in pink tissue (haematoxylin and eosin)."""
-    ground = np.float32([0.85, 0.65, 0.78]) + rng.normal(0, 0.09, 3).astype(np.float32)
-    stain = np.float32([0.4, 0.25, 0.55]) + rng.normal(0, 0.1, 3).astype(np.float32)
+    ground = np.array([0.85, 0.65, 0.78], dtype=np.float32) + rng.normal(0, 0.09, 3).astype(
+        np.float32
+    )
+    stain = np.array([0.4, 0.25, 0.55], dtype=np.float32) + rng.normal(0, 0.1, 3).astype(np.float32)
     return _absorbing(rng, size, stain, ground)
 
 
