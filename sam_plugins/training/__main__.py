@@ -84,7 +84,8 @@ def train(recipe: Recipe, *, data: Path | None, out: Path, minutes: float, devic
     torch.manual_seed(recipe.seed)
     rounds_rng = np.random.default_rng(recipe.seed)
     model = build_lite(CONFIGS["lite"]).to(choose_device(device))
-    trainer = Trainer(model.to(memory_format=torch.channels_last), recipe)
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    trainer = Trainer(model, recipe)
     checkpoint = out / "checkpoint.pt"
     before = load_checkpoint(checkpoint, trainer) if checkpoint.exists() else 0.0
     start = reported = saved = time.monotonic()

@@ -90,7 +90,8 @@ def fluorescence(rng: Generator, size: int) -> Canvas:
     with_parts = 0.8 if rng.random() < 0.35 else 0.0
     bodies, nuclei = _place_cells(rng, canvas, radius, may_overlap=True, part_chance=with_parts)
     grainy = fractal_noise(rng, size, size, max(2, radius * rng.uniform(0.2, 0.8)))
-    light = bodies * (1 + rng.uniform(0, 0.35) * grainy) * rng.uniform(0.3, 0.9)
+    light: NDArray[np.floating] = bodies * (1 + rng.uniform(0, 0.35) * grainy)
+    light = light * rng.uniform(0.3, 0.9)
     light = light + nuclei * rng.uniform(-0.3, 0.5)
     light = light + rng.uniform(0, 0.1) * smooth_noise(rng, size, size, 40).clip(0)
     if rng.random() < 0.3:
@@ -168,7 +169,8 @@ def electron(rng: Generator, size: int) -> Canvas:
     y, x = np.mgrid[:size, :size].astype(np.float32)
     x += bend * smooth_noise(rng, size, size, cell)
     y += bend * smooth_noise(rng, size, size, cell)
-    distance, nearest = cKDTree(seeds).query(np.stack([x.ravel(), y.ravel()], axis=1), k=2)
+    found = cKDTree(seeds).query(np.stack([x.ravel(), y.ravel()], axis=1), k=2)
+    distance, nearest = (np.asarray(each) for each in found)
     gap = (distance[:, 1] - distance[:, 0]).reshape(size, size)
     owner = (nearest[:, 0] + 1).reshape(size, size)
     membrane = gap < 2 * rng.uniform(1.2, 4.5)
