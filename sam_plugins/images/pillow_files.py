@@ -28,9 +28,10 @@ _GRAY_WITH_ALPHA = ("LA", "La")
 # ones that read the lower 8 bits instead: of values with the lower byte first, the other byte is
 # the upper one.
 _LOWER_BYTES = {"RGB;16B": "RGB;16L", "RGBA;16B": "RGBA;16L"}
+_GRAY_WITH_ALPHA_16 = "LA;16B"
+
 # "Orientation" in TIFF 6.0, section 8, and in EXIF.
 _ORIENTATION_TAG = 0x0112
-_GRAY_WITH_ALPHA_16 = "LA;16B"
 
 
 class PillowFile:
