@@ -1,0 +1,132 @@
+"""Crops keep image and masks together; clicks and boxes belong to their objects."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sam_plugins.modeling import build_sam
+from sam_plugins.training.samples import (
+    OUTSIDE,
+    Annotated,
+    CropSource,
+    pick_objects,
+    random_view,
+    read_folder,
+    recolour,
+)
+
+
+def annotated(height=90, width=140):
+    """An image whose colour is its label, so that any misalignment shows."""
+    labels = np.zeros((3, height, width), dtype=np.int32)
+    labels[1, 10:50, 20:90] = 3
+    labels[1, 60:85, 70:130] = 7
+    labels[2, 20:40, 30:60] = 1
+    image = np.repeat((labels[1] * 30)[..., None], 3, axis=2).astype(np.uint8)
+    return Annotated(image, labels)
+
+
+@pytest.mark.parametrize("long_side", [(60, 70), (140, 141), (300, 400)])
+def test_views_move_image_and_masks_alike(long_side):
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        view = random_view(rng, annotated(), 96, long_side)
+        assert view.image.shape == (96, 96, 3)
+        assert view.labels.shape == (3, 96, 96)
+        agrees = 0
+        for label in (3, 7):
+            mask = view.labels[1] == label
+            if mask.sum() > 50:
+                agrees += 1
+                # Pixels at borders are mixtures.
+                assert (np.abs(view.image[mask].astype(int) - 30 * label) < 25).mean() > 0.8
+        outside = (view.image == OUTSIDE).all(axis=2)
+        assert not view.labels[:, outside].any()
+        assert agrees or long_side[0] > 200
+
+
+def test_outside_is_what_the_model_pads_with():
+    mean = build_sam("lite").pixel_mean.flatten().numpy()
+    assert np.abs(mean - OUTSIDE).max() <= 0.5
+
+
+def test_the_same_seed_gives_the_same_view():
+    views = [random_view(np.random.default_rng(1), annotated(), 64, (100, 200)) for _ in range(2)]
+    assert np.array_equal(views[0].image, views[1].image)
+    assert np.array_equal(views[0].labels, views[1].labels)
+
+
+def test_recolouring_keeps_shape_and_type_and_sometimes_changes_nothing():
+    image = annotated().image
+    made = [recolour(np.random.default_rng(seed), image) for seed in range(40)]
+    assert all(each.shape == image.shape and each.dtype == np.uint8 for each in made)
+    same = sum(np.array_equal(each, image) for each in made)
+    assert 0 < same < 30
+
+
+def test_clicks_lie_in_their_objects_and_boxes_around_them():
+    labels = annotated().labels
+    rng = np.random.default_rng(0)
+    table = pick_objects(rng, labels, 200, (0.1, 0.6, 0.3))
+    assert {tuple(row) for row in table[:, :2].astype(int).tolist()} == {(1, 3), (1, 7), (2, 1)}
+    for level, label, x, y, x0, y0, x1, y1 in table.astype(int):
+        mask = labels[level] == label
+        assert mask[y, x]
+        assert mask[y0:y1, x0:x1].sum() == mask.sum()
+        assert mask[y0].any() | mask[:, x0].any()
+        assert mask[y1 - 1, x0:x1].any()
+        assert mask[y0:y1, x1 - 1].any()
+
+
+def test_tiny_and_huge_objects_are_not_picked():
+    labels = np.zeros((3, 50, 50), dtype=np.int32)
+    labels[1, :2, :3] = 1
+    assert pick_objects(np.random.default_rng(0), labels, 4, (1, 1, 1)) is None
+    labels[0] = 1
+    assert pick_objects(np.random.default_rng(0), labels, 4, (1, 1, 1)) is None
+
+
+def write_set(folder, count):
+    for name in ("images", "masks"):
+        (folder / name).mkdir(parents=True)
+    for index in range(count):
+        item = annotated()
+        Image.fromarray(item.image).save(folder / "images" / f"{index:02}.png")
+        Image.fromarray(item.labels[1].astype(np.uint16)).save(folder / "masks" / f"{index:02}.png")
+
+
+def test_folders_are_read_without_the_images_kept_for_measuring(tmp_path):
+    write_set(tmp_path / "set", 12)
+    read = read_folder(tmp_path / "set", keep_every=(5, 3))
+    assert len(read) == 12 - 2
+    assert np.array_equal(read[0].labels[1], annotated().labels[1])
+    with pytest.raises(FileNotFoundError, match="images"):
+        read_folder(tmp_path, keep_every=(5, 3))
+
+
+def test_streams_repeat_by_seed_and_have_the_shapes_promised():
+    scenes = (
+        np.random.default_rng(0).integers(0, 255, (2, 64, 64, 3), dtype=np.uint8),
+        np.zeros((2, 3, 64, 64), dtype=np.uint8),
+    )
+    scenes[1][:, 1, 10:40, 15:50] = 1
+
+    def first(seed):
+        source = CropSource(
+            {"a": [annotated()]}, {"a": 1.0}, scenes, real_share=0.5, objects=3, size=64,
+            batch_size=4, level_weights=(0.1, 0.6, 0.3), seed=(seed,),
+        )  # fmt: skip
+        return next(iter(source))
+
+    batch, again, other = first(0), first(0), first(1)
+    assert batch.images.shape == (4, 3, 64, 64)
+    assert batch.labels.shape == (4, 3, 64, 64)
+    assert batch.clicks.shape == (4, 3, 2)
+    assert batch.boxes.shape == (4, 3, 4)
+    assert (batch.images == again.images).all()
+    assert not (batch.images.shape == other.images.shape and (batch.images == other.images).all())
+    for image in range(4):
+        for k in range(3):
+            x, y = batch.clicks[image, k].long().tolist()
+            level, label = batch.levels[image, k], batch.ids[image, k]
+            assert batch.labels[image, level, y, x] == label

@@ -1,0 +1,20 @@
+"""Scenes on disk: each depends on its number alone, and is made once."""
+
+import numpy as np
+
+from sam_plugins.datasets.procedural import scene
+from sam_plugins.training.scenes import make_scenes
+
+
+def test_scenes_are_kept_and_each_depends_on_its_number(tmp_path):
+    images, labels = make_scenes(tmp_path, count=3, size=48, seed=7)
+    assert images.shape == (3, 48, 48, 3)
+    for index in range(3):
+        made = scene(np.random.default_rng([7, index]), 48)
+        assert np.array_equal(images[index], made.image)
+        assert np.array_equal(labels[index], made.labels)
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    again, _ = make_scenes(tmp_path, count=3, size=48, seed=7)
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == before
+    assert np.array_equal(images, again)
+    assert len(before) == 2
