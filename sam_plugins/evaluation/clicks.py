@@ -93,4 +93,4 @@ def iou(
     if ignore is not None:
         predicted, truth = predicted & ~ignore, truth & ~ignore
     either = np.count_nonzero(predicted | truth)
-    return np.count_nonzero(predicted & truth) / either if either else 1.0
+    return float(np.count_nonzero(predicted & truth) / either) if either else 1.0
