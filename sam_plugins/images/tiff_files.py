@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from sam_plugins.images.layout import check_pixels
 from sam_plugins.images.pillow_files import PillowFile, upright
 
 if TYPE_CHECKING:
-    from tifffile import TiffFile, TiffPageSeries
+    from tifffile import TiffFile, TiffPage, TiffPageSeries
 
 # TIFF 6.0: PhotometricInterpretation (sections 4, 5, 16) and ExtraSamples (section 18).
 _WHITE_IS_ZERO = 0
@@ -32,7 +33,7 @@ _IMAGE_AXES = "CSYX"
 
 @dataclass(frozen=True)
 class _Page:
-    """One image of a series of TIFF pages.
+    """One image of a series of TIFF planes.
 
     Parameters
     ----------
@@ -56,6 +57,21 @@ class _Page:
             for letter, part in zip(self.axes, self.index, strict=True)
             if part == slice(None)
         )
+
+    @cached_property
+    def outer(self) -> int:
+        """How many leading axes go from plane to plane; the others lie within each plane."""
+        shape = self.series.get_shape(squeeze=False)
+        inner = math.prod(self.series.keyframe.shape)
+        return next((n for n in range(len(shape)) if math.prod(shape[n:]) == inner), len(shape))
+
+    @cached_property
+    def planes(self) -> NDArray[np.int64] | None:
+        """Numbers of the planes it is made of, or None if they cannot be told."""
+        shape = self.series.get_shape(squeeze=False)[: self.outer]
+        if len(self.series) != math.prod(shape):
+            return None
+        return np.asarray(np.arange(math.prod(shape)).reshape(shape)[self.index[: self.outer]])
 
 
 class TiffImages:
@@ -90,29 +106,35 @@ class TiffImages:
             if "imagecodecs" not in str(error):
                 raise
             return self._read_by_pillow(chosen, error)
-        axes = chosen.left
-        if keyframe.photometric == _WHITE_IS_ZERO:
+        pixels, axes = _without_single_channels(pixels, chosen.left)
+        if keyframe.photometric == _WHITE_IS_ZERO and not _is_bool_array(keyframe):
             pixels = _inverted(pixels, keyframe.bitspersample)
         # ImageJ's palettes only say how to show measured values.
         palette = None if keyframe.is_imagej else keyframe.colormap
-        if keyframe.photometric == _PALETTE and palette is not None:
+        if keyframe.photometric == _PALETTE and palette is not None and "S" not in axes:
             pixels, axes = _coloured(pixels, palette), axes + "S"
         if "S" in axes:
             pixels = _without_alpha(pixels, axes.index("S"), keyframe)
-        pixels = _in_order(pixels, axes)
-        channels_first = pixels.ndim == 3 and axes[0] in "CS"
+            pixels, axes = _without_single_channels(pixels, axes)
+        channel = axes.replace("Y", "").replace("X", "")
+        wanted = channel + "YX" if axes.startswith(channel) else "YX" + channel
+        pixels = pixels.transpose([axes.index(letter) for letter in wanted])
         orientation = int(keyframe.tags.valueof(_ORIENTATION_TAG, 1))
-        return upright(pixels, orientation, row_axis=int(channels_first))
+        return upright(pixels, orientation, row_axis=wanted.index("Y"))
 
     def _read_by_pillow(self, page: _Page, error: ValueError) -> NDArray[Any]:
-        """Read a compression that tifffile leaves to another package."""
+        """Read what is compressed in a way that tifffile leaves to another package."""
         series = page.series
-        single = series[0] if len(series) == 1 else None
-        if single is not None:
+        planes = [] if page.planes is None else [series[n] for n in page.planes.ravel().tolist()]
+        if planes and series.transform is None and not series.is_multifile:
             with PillowFile.open(self._path) as file:
-                pixels = file.read(single.index)
-            if pixels.dtype.itemsize >= series.dtype.itemsize:
-                return pixels
+                # Pillow turns each plane upright, colours and inverts it itself.
+                read = [file.read(plane.index) for plane in planes if plane is not None]
+            shapes = {pixels.shape for pixels in read}
+            whole = len(read) == 1 or (len(read) == len(planes) and len(shapes.pop()) == 2)
+            # Pillow has no modes for 16-bit colour and gives the upper 8 bits.
+            if whole and read[0].dtype.itemsize >= series.dtype.itemsize:
+                return read[0] if len(read) == 1 else np.stack(read)
         raise InvalidImageError(
             f"{self._path} is compressed in a way ({series.keyframe.compression.name}) that needs "
             "a package: pip install imagecodecs"
@@ -123,52 +145,44 @@ def _series_in_order(tiff: TiffFile) -> list[TiffPageSeries]:
     """The file's series; pages that nothing binds together as series of their own, in order."""
     import tifffile
 
-    if not all(series.kind in ("generic", "uniform") for series in tiff.series):
+    if not all(series.kind == "generic" for series in tiff.series):
         return list(tiff.series)
     return [
         tifffile.TiffPageSeries([page], page.shape, page.dtype, page.axes)
         for page in tiff.pages
-        # Previews and masks of other pages are no images of their own.
-        if page.index == 0 or not (page.is_reduced or page.is_mask)
+        # Previews (1) and masks (4) of other pages are no images of their own.
+        if page.index == 0 or not page.subfiletype & 5
     ]
 
 
 def _pages_of(series: TiffPageSeries) -> Iterator[_Page]:
     shape, axes = series.get_shape(squeeze=False), series.get_axes(squeeze=False)
     if "Y" not in axes or "X" not in axes:
-        axes = axes[:-2].replace("Y", "Q").replace("X", "Q") + "YX"
+        # Named by the writer in a way of its own: the last two are rows and columns.
+        axes = "Q" * (len(axes) - 2) + "YX"
     counted = [letter not in _IMAGE_AXES for letter in axes]
-    if "C" in axes and "S" in axes and series.keyframe.samplesperpixel > 1:
+    if "C" in axes and "S" in axes and shape[axes.index("S")] > 1:
         counted[axes.index("C")] = True  # each channel is a coloured image
-    for numbers in np.ndindex(
-        *(side for side, counts in zip(shape, counted, strict=True) if counts)
-    ):
+    for numbers in np.ndindex(*(side for side, by in zip(shape, counted, strict=True) if by)):
         rest = iter(numbers)
-        yield _Page(
-            series, axes, tuple(next(rest) if counts else slice(None) for counts in counted)
-        )
+        yield _Page(series, axes, tuple(next(rest) if by else slice(None) for by in counted))
 
 
 def _read(tiff: TiffFile, page: _Page, path: Path) -> NDArray[Any]:
     """The values of one page, and of no other one if that is possible."""
     series = page.series
-    keyframe = series.keyframe
     shape = series.get_shape(squeeze=False)
-    if series.transform is None and series.dataoffset is not None and keyframe.is_memmappable:
+    plain = series.transform is None
+    if plain and series.dataoffset is not None and series.keyframe.is_memmappable:
         mapped = tiff.filehandle.memmap_array(
             tiff.byteorder + series.dtype.char, shape, series.dataoffset
         )
         return np.array(mapped[page.index])
-    # How many leading axes go from plane to plane; the others lie within each plane.
-    inner = math.prod(keyframe.shape)
-    outer = next((n for n in range(len(shape)) if math.prod(shape[n:]) == inner), len(shape))
-    planes = np.arange(math.prod(shape[:outer])).reshape(shape[:outer])
-    if series.transform is not None or len(series) != planes.size:
+    if not plain or page.planes is None:
         return series.asarray(squeeze=False).reshape(shape)[page.index]
-    wanted = planes[page.index[:outer]]
-    decoded = [_decode(series[number], path) for number in np.ravel(wanted).tolist()]
-    stacked = np.stack(decoded).reshape(*np.shape(wanted), *shape[outer:])
-    return stacked[(*[slice(None)] * np.ndim(wanted), *page.index[outer:])]
+    decoded = [_decode(series[number], path) for number in page.planes.ravel().tolist()]
+    stacked = np.stack(decoded).reshape(*page.planes.shape, *shape[page.outer :])
+    return stacked[(*[slice(None)] * page.planes.ndim, *page.index[page.outer :])]
 
 
 def _decode(plane: Any, path: Path) -> NDArray[Any]:
@@ -185,15 +199,17 @@ def _decode(plane: Any, path: Path) -> NDArray[Any]:
     return plane.asarray()
 
 
-def _in_order(pixels: NDArray[Any], axes: str) -> NDArray[Any]:
-    """Leave (Y, X), (C, Y, X) or (Y, X, C), whatever the order before."""
+def _without_single_channels(pixels: NDArray[Any], axes: str) -> tuple[NDArray[Any], str]:
     for letter in "SC":
         if letter in axes and pixels.shape[axes.index(letter)] == 1:
             pixels = pixels.squeeze(axes.index(letter))
             axes = axes.replace(letter, "")
-    channel = axes.replace("Y", "").replace("X", "")
-    wanted = channel + "YX" if axes.startswith(channel) else "YX" + channel
-    return pixels.transpose([axes.index(letter) for letter in wanted])
+    return pixels, axes
+
+
+def _is_bool_array(keyframe: TiffPage) -> bool:
+    """Whether tifffile wrote a bool array, which it marks as white where it is False."""
+    return keyframe.dtype == bool and (keyframe.is_shaped or "tifffile" in keyframe.software)
 
 
 def _inverted(pixels: NDArray[Any], bits: int) -> NDArray[Any]:
@@ -207,7 +223,7 @@ def _coloured(indices: NDArray[Any], palette: NDArray[np.uint16]) -> NDArray[np.
     return (palette >> 8).astype(np.uint8).T[indices]
 
 
-def _without_alpha(pixels: NDArray[Any], axis: int, keyframe: Any) -> NDArray[Any]:
+def _without_alpha(pixels: NDArray[Any], axis: int, keyframe: TiffPage) -> NDArray[Any]:
     """Drop alpha, and turn CMYK into RGB."""
     count = pixels.shape[axis]
     extra = tuple(keyframe.extrasamples)
