@@ -71,7 +71,7 @@ def iou_matrix(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> NDArray[n
     b = second.reshape(len(second), -1).astype(np.float32)
     both = a @ b.T  # (M, N)
     either = a.sum(axis=1)[:, None] + b.sum(axis=1)[None] - both
-    return both / np.maximum(either, 1)
+    return (both / np.maximum(either, 1)).astype(np.float64)
 
 
 def measure_image(
