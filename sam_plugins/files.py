@@ -1,9 +1,10 @@
 """Writing files so that none is ever half-written under its final name."""
 
 import os
-import tempfile
+import secrets
+import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -13,7 +14,9 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     The temporary file lies in the same folder, so that the final rename is atomic, and keeps the
     suffix of ``path``, because image writers choose the format by it. If the block raises, the
-    temporary file is removed and whatever stood at ``path`` before is untouched.
+    temporary file is removed and whatever stood at ``path`` before is untouched. Permissions are
+    those that ``open`` would give: those of the file that is replaced, or of a new one. If ``path``
+    is a link, it stays one, and what it points to is replaced.
 
     Parameters
     ----------
@@ -34,19 +37,27 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     >>> [entry.name for entry in folder.iterdir()]
     ['a.txt']
     """
-    final = Path(path)
+    final = Path(os.path.realpath(path))
     final.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(
-        prefix=f".{final.name}.", suffix=f".partial{final.suffix}", dir=final.parent
-    )
-    os.close(handle)
-    temporary = Path(name)
+    temporary = _create_beside(final)
     try:
         yield temporary
-        # mkstemp makes files private; the final file gets the permissions that open() would give.
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
+        with suppress(FileNotFoundError):
+            shutil.copymode(final, temporary)
         temporary.replace(final)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _create_beside(final: Path) -> Path:
+    """Make an empty hidden file that no other process has, in the folder of ``final``."""
+    while True:
+        # A part of the name tells a person whose it was; the whole might make it too long a name.
+        name = f".{final.name[:32]}.{secrets.token_hex(4)}.partial{final.suffix}"
+        temporary = final.with_name(name)
+        try:
+            # Not by tempfile, whose files are private: these become what others may read.
+            os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+        except FileExistsError:
+            continue
+        return temporary

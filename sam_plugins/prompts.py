@@ -131,7 +131,8 @@ def _coordinates(value: ArrayLike | None, name: str, columns: int) -> NDArray[np
     if value is None:
         return None
     try:
-        array = np.array(value, dtype=np.float32)
+        with np.errstate(over="ignore"):  # infinite then, and refused below
+            array = np.array(np.asarray(value), dtype=np.float32)
     except (TypeError, ValueError) as error:
         raise InvalidPromptError(f"{name} must be numbers, got {value!r}") from error
     if array.size == 0:
@@ -151,7 +152,7 @@ def _coordinates(value: ArrayLike | None, name: str, columns: int) -> NDArray[np
 def _labels(value: ArrayLike | None, count: int) -> NDArray[np.int64] | None:
     if value is None:
         return np.full(count, FOREGROUND, dtype=np.int64) if count else None
-    given = np.atleast_1d(np.array(value))
+    given = np.atleast_1d(np.asarray(value))
     if given.shape != (count,):
         raise InvalidPromptError(
             f"there must be one label a point: {count} points, labels of shape {given.shape}"
@@ -180,7 +181,7 @@ def _boxes(value: ArrayLike | None) -> NDArray[np.float32] | None:
 def _mask(value: ArrayLike | None) -> NDArray[Any] | None:
     if value is None:
         return None
-    array = np.array(value)
+    array = np.asarray(value).copy()
     if array.ndim == 3 and array.shape[0] == 1:
         array = array[0]
     if array.ndim != 2 or array.size == 0:
@@ -191,9 +192,11 @@ def _mask(value: ArrayLike | None) -> NDArray[Any] | None:
         raise InvalidPromptError(
             f"the mask must be bool (a mask) or float (low-resolution logits), got {array.dtype}"
         )
+    with np.errstate(over="ignore"):
+        array = array.astype(np.float32)
     if not np.isfinite(array).all():
         raise InvalidPromptError("the mask's logits must be finite numbers")
-    return array.astype(np.float32)
+    return array
 
 
 def _text(value: object) -> str | None:
