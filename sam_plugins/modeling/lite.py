@@ -21,6 +21,11 @@ from sam_plugins.modeling.lite_encoder import LiteImageEncoder
 from sam_plugins.modeling.lite_prompts import LitePromptEncoder
 from sam_plugins.modeling.sam import Sam
 
+# The focal loss leaves a small model's logits soft: inside its masks they are about 1, SAM's about
+# 10. `decode` gives them this many times larger, so that the stability score, which cuts masks one
+# logit above and below the threshold, tells good masks from bad ones. Masks do not change by it.
+LOGIT_SCALE = 4.0
+
 
 class LiteSam(Sam):
     """The small model behind the same interface as `Sam`.
@@ -70,7 +75,10 @@ class LiteSam(Sam):
         text_tokens: Tensor | None = None,
         multimask: bool,
     ) -> tuple[Tensor, Tensor]:
-        """Answer B prompts of one form about one image. See `Sam.decode`."""
+        """Answer B prompts of one form about one image. See `Sam.decode`.
+
+        Logits come and go `LOGIT_SCALE` times as large as in `decode_all`.
+        """
         if (points is None) != (labels is None):
             raise ValueError("points and labels must be given together")
         logits, iou = self.decode_all(
@@ -78,11 +86,11 @@ class LiteSam(Sam):
             points=points,
             labels=labels,
             boxes=boxes,
-            mask_logits=mask_logits,
+            mask_logits=None if mask_logits is None else mask_logits / LOGIT_SCALE,
             text_tokens=text_tokens,
         )
         chosen = slice(1, None) if multimask else slice(0, 1)
-        return logits[:, chosen], iou[:, chosen].sigmoid()
+        return LOGIT_SCALE * logits[:, chosen], iou[:, chosen].sigmoid()
 
     def decode_all(
         self,

@@ -8,7 +8,7 @@ import torch
 
 from sam_plugins.modeling import CONFIGS, build_sam
 from sam_plugins.modeling.configs import LiteConfig, SamConfig
-from sam_plugins.modeling.lite import LiteSam
+from sam_plugins.modeling.lite import LOGIT_SCALE, LiteSam
 from sam_plugins.modeling.lite_prompts import LitePromptEncoder
 
 TINY = SamConfig(
@@ -150,6 +150,19 @@ def test_prompts_without_points(model, features, prompt):
     assert logits.shape == (1, 3, 64, 64)
     assert torch.isfinite(logits).all()
     assert torch.isfinite(iou).all()
+
+
+def test_logits_are_scaled_on_the_way_out_and_back_in(model, features):
+    first, iou = answer(model, features, **clicks([[40, 50, 1]]))
+    with torch.no_grad():
+        raw, raw_iou = model.decode_all(features, **clicks([[40, 50, 1]]))
+        again, _ = model.decode_all(
+            features, **clicks([[40, 50, 1]]), mask_logits=raw[:, 1:2].contiguous()
+        )
+    torch.testing.assert_close(first, LOGIT_SCALE * raw[:, 1:])
+    torch.testing.assert_close(iou, raw_iou[:, 1:].sigmoid())
+    refined, _ = answer(model, features, **clicks([[40, 50, 1]]), mask_logits=first[:, :1])
+    torch.testing.assert_close(refined, LOGIT_SCALE * again[:, 1:])
 
 
 def test_points_without_labels_are_an_error(model, features):
