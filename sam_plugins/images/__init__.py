@@ -21,12 +21,13 @@ Leading axes of length 1 are dropped from arrays of more than three axes.
 
 from sam_plugins.images.content import content_key
 from sam_plugins.images.normalization import Normalization
-from sam_plugins.images.planes import image_size
+from sam_plugins.images.planes import Planes, image_size
 from sam_plugins.images.reading import count_pages, read_image
 from sam_plugins.images.rgb import to_rgb
 
 __all__ = [
     "Normalization",
+    "Planes",
     "content_key",
     "count_pages",
     "image_size",

@@ -13,11 +13,16 @@ from PIL import Image
 
 from sam_plugins.errors import InvalidImageError
 from sam_plugins.images.layout import Layout, find_layout, seen_channels
+from sam_plugins.images.normalization import Normalization
 
 # Bytes that a pass over an image handles at once: small enough for the processor's cache if the
 # image is in memory, large enough that reading is not dominated by the number of reads if not.
 _BLOCK_BYTES = 2**19
 _LAZY_BLOCK_BYTES = 2**26
+
+# An image that is not in memory is read at once up to this size, which is of the order of its
+# colours', and in bands of rows, once for the limits and once for the values, beyond it.
+MAX_LOADED_BYTES = 2**29
 
 # Side of the pieces of an image that is not in memory and does not tell its chunks.
 _DEFAULT_CHUNK = 512
@@ -63,11 +68,48 @@ class Planes:
         Which axis is what.
     channels : tuple of int
         What is seen: one channel as gray, or two or three as red, green and blue.
+    held : tuple of int, optional
+        The channels that the array still has, if not all of the image's.
     """
 
     array: Any
     layout: Layout
     channels: tuple[int, ...]
+    held: tuple[int, ...] | None = None
+
+    @classmethod
+    def loaded(
+        cls,
+        image: Any,
+        *,
+        normalization: Normalization | None = None,
+        channel_axis: int | None = None,
+    ) -> Planes:
+        """Read what is seen of an image, so that its key and its colours need not read it twice.
+
+        Parameters
+        ----------
+        image : array-like
+            See `sam_plugins.images.to_rgb`.
+        normalization : Normalization, optional
+            Only the channels that it chooses are read.
+        channel_axis : int, optional
+            The channels' axis, if it cannot be told from the shape.
+
+        Returns
+        -------
+        Planes
+            `to_rgb` and `content_key` take it in place of the image. An image that is larger than
+            512 MB and not in memory stays unread.
+
+        Raises
+        ------
+        InvalidImageError
+            If it is no image, or needs a choice.
+        """
+        chosen = None if normalization is None else normalization.chosen
+        planes = cls.of(image, chosen=chosen, channel_axis=channel_axis)
+        return planes.load() if planes.nbytes <= MAX_LOADED_BYTES else planes
 
     @classmethod
     def of(cls, image: Any, *, chosen: tuple[int, ...] | None, channel_axis: int | None) -> Planes:
@@ -82,11 +124,18 @@ class Planes:
         channel_axis : int or None
             The channels' axis, if it is known.
 
+        Returns
+        -------
+        Planes
+            The image itself if it is one already.
+
         Raises
         ------
         InvalidImageError
             If it is no image, or needs a choice.
         """
+        if isinstance(image, Planes):
+            return image
         array = _as_array(image)
         if array.dtype.kind not in "buif":
             raise InvalidImageError(
@@ -136,7 +185,8 @@ class Planes:
         index: list[Any] = [rows, columns]
         axis = self.layout.channel_axis
         if axis is not None:
-            index.insert(axis, _run(self.distinct))
+            held = self.held or range(self.layout.count)
+            index.insert(axis, _run([held.index(channel) for channel in self.distinct]))
         dropped = self.layout.dropped
         block = _pick(self.array, (*[slice(0, 1)] * dropped, *index))[(0,) * dropped]
         return block[None] if axis is None else np.moveaxis(block, axis, 0)  # (C, h, w)
@@ -145,13 +195,11 @@ class Planes:
         """Bring the distinct channels into memory by one reading, if they are not there."""
         if self.in_memory:
             return self
-        seen = tuple(self.distinct.index(channel) for channel in self.channels)
         block = self.read(slice(0, self.size[0]), slice(0, self.size[1]))
         axis = self.layout.channel_axis
-        if axis is None:
-            return Planes(block[0], Layout(self.size, 0, None, 1), seen)
-        array = np.moveaxis(block, 0, axis)
-        return Planes(array, Layout(self.size, 0, axis, len(block)), seen)
+        array = block[0] if axis is None else np.moveaxis(block, 0, axis)
+        layout = Layout(self.size, 0, axis, self.layout.count)
+        return Planes(array, layout, self.channels, tuple(self.distinct))
 
     def blocks(self) -> Iterator[tuple[slice, NDArray[Any]]]:
         """Go through the image in bands of whole rows.

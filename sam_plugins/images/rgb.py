@@ -11,10 +11,6 @@ from sam_plugins.images.normalization import Normalization
 from sam_plugins.images.planes import Planes
 from sam_plugins.images.scaling import as_8_bit, find_limits, scale
 
-# An image that is not in memory is read at once up to this size, which is of the order of the
-# result's, and in bands of rows, twice, beyond it.
-_MAX_LOADED_BYTES = 2**29
-
 
 def to_rgb(
     image: Any,
@@ -61,9 +57,7 @@ def to_rgb(
            [128, 255]], dtype=uint8)
     """
     settings = normalization or Normalization()
-    planes = Planes.of(image, chosen=settings.chosen, channel_axis=channel_axis)
-    if not planes.in_memory and planes.nbytes <= _MAX_LOADED_BYTES:
-        planes = planes.load()
+    planes = Planes.loaded(image, normalization=settings, channel_axis=channel_axis)
     eight_bit = planes.dtype in (np.dtype(np.uint8), np.dtype(bool))
     unchanged = settings.kind == "none" or (settings.kind == "auto" and eight_bit)
     if unchanged and _is_rgb(planes):

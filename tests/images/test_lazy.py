@@ -10,8 +10,8 @@ import pytest
 import zarr
 
 from sam_plugins.errors import InvalidImageError
-from sam_plugins.images import Normalization, content_key, image_size, to_rgb
-from sam_plugins.images import rgb as rgb_module
+from sam_plugins.images import Normalization, Planes, content_key, image_size, to_rgb
+from sam_plugins.images import planes as planes_module
 
 CHUNK = (1, 40, 50)
 
@@ -78,7 +78,7 @@ class Sliced:
 @pytest.mark.parametrize("channels", [2, (4, 0, 1), (3, 3, 1)])
 @pytest.mark.parametrize("limit", [2**29, 0])
 def test_only_the_chosen_channels_of_dask_arrays_are_read(stack, channels, limit, monkeypatch):
-    monkeypatch.setattr(rgb_module, "_MAX_LOADED_BYTES", limit)
+    monkeypatch.setattr(planes_module, "MAX_LOADED_BYTES", limit)
     settings = Normalization(channels=channels)
     loads = Counter()
     lazy = counting_dask(stack, loads)
@@ -95,7 +95,7 @@ def test_only_the_chosen_channels_of_dask_arrays_are_read(stack, channels, limit
 @pytest.mark.parametrize("channels", [2, (4, 0, 1), (3, 3, 1)])
 @pytest.mark.parametrize("limit", [2**29, 0])
 def test_only_the_chosen_channels_of_zarr_arrays_are_read(stack, channels, limit, monkeypatch):
-    monkeypatch.setattr(rgb_module, "_MAX_LOADED_BYTES", limit)
+    monkeypatch.setattr(planes_module, "MAX_LOADED_BYTES", limit)
     settings = Normalization(channels=channels)
     lazy, loads = counting_zarr(stack)
     assert image_size(lazy) == (100, 130)
@@ -104,6 +104,23 @@ def test_only_the_chosen_channels_of_zarr_arrays_are_read(stack, channels, limit
     np.testing.assert_array_equal(actual, to_rgb(stack, normalization=settings))
     assert {chunk[0] for chunk in loads} == set(np.ravel(channels).tolist())
     assert set(loads.values()) == {1 if limit else 2}
+
+
+@pytest.mark.parametrize("channels", [2, (4, 0, 1), (3, 3, 1)])
+def test_key_and_colours_need_one_reading(stack, channels):
+    settings = Normalization(channels=channels)
+    loads = Counter()
+    planes = Planes.loaded(counting_dask(stack, loads), normalization=settings)
+    assert content_key(planes) == content_key(stack, normalization=settings)
+    np.testing.assert_array_equal(to_rgb(planes), to_rgb(stack, normalization=settings))
+    np.testing.assert_array_equal(
+        to_rgb(planes, normalization=settings), to_rgb(stack, normalization=settings)
+    )
+    assert set(loads.values()) == {1}
+    assert {corner[0] for corner in loads} == set(np.ravel(channels).tolist())
+    whole = Planes.loaded(stack[2])
+    assert whole.array.base is stack
+    assert content_key(whole) == content_key(stack[2])
 
 
 def test_a_slice_of_a_dask_array_reads_only_its_chunks(stack):
@@ -117,7 +134,7 @@ def test_a_slice_of_a_dask_array_reads_only_its_chunks(stack):
 @pytest.mark.parametrize("shape", [(90, 80), (90, 80, 3), (90, 80, 4), (3, 90, 80), (1, 1, 90, 80)])
 @pytest.mark.parametrize("dtype", ["u1", "u2", "f4", "?"])
 def test_lazy_arrays_give_what_loaded_ones_give(shape, dtype, limit, monkeypatch):
-    monkeypatch.setattr(rgb_module, "_MAX_LOADED_BYTES", limit)
+    monkeypatch.setattr(planes_module, "MAX_LOADED_BYTES", limit)
     monkeypatch.setattr("sam_plugins.images.planes._LAZY_BLOCK_BYTES", 1000)
     image = np.random.default_rng(0).integers(0, 200, shape).astype(dtype)
     expected, key = to_rgb(image), content_key(image)
@@ -142,7 +159,7 @@ def test_channels_apart_from_each_other_with_leading_axes():
 
 def test_memory_is_bounded_by_blocks(monkeypatch):
     """An image far larger than what may be loaded, made block by block."""
-    monkeypatch.setattr(rgb_module, "_MAX_LOADED_BYTES", 2**22)
+    monkeypatch.setattr(planes_module, "MAX_LOADED_BYTES", 2**22)
     monkeypatch.setattr("sam_plugins.images.planes._LAZY_BLOCK_BYTES", 2**20)
 
     def ramp(block_info=None):
