@@ -21,9 +21,9 @@ from sam_plugins.modeling.lite_encoder import LiteImageEncoder
 from sam_plugins.modeling.lite_prompts import LitePromptEncoder
 from sam_plugins.modeling.sam import Sam
 
-# The focal loss leaves a small model's logits soft: inside its masks they are about 1, SAM's about
-# 10. `decode` gives them this many times larger, so that the stability score, which cuts masks one
-# logit above and below the threshold, tells good masks from bad ones. Masks do not change by it.
+# The focal loss leaves a small model's logits soft: inside its masks they are about 1. `decode`
+# gives them this many times larger, so that the stability score, which cuts masks one logit above
+# and below the threshold, tells good masks from bad ones. Masks do not change by it.
 LOGIT_SCALE = 4.0
 
 
