@@ -67,35 +67,67 @@ class ImageEmbedding:
         ----------
         device : torch.device or str
             Where the feature maps shall be.
+
+        Returns
+        -------
+        ImageEmbedding
         """
-        import torch
+        return self._with_features(tuple(feature.to(device) for feature in self.features))
 
-        target = torch.device(device)
-        if all(feature.device == target for feature in self.features):
+    def compact(self) -> ImageEmbedding:
+        """The same embedding, holding on to no more memory than `nbytes`; mostly itself.
+
+        A feature map cut out of a batch keeps the whole batch in memory; here it gets its own.
+
+        Returns
+        -------
+        ImageEmbedding
+        """
+        return self._with_features(
+            tuple(
+                feature.clone()
+                if feature.untyped_storage().nbytes() > feature.numel() * feature.element_size()
+                else feature
+                for feature in self.features
+            )
+        )
+
+    def _with_features(self, features: tuple[Tensor, ...]) -> ImageEmbedding:
+        if all(new is old for new, old in zip(features, self.features, strict=True)):
             return self
-        return replace(self, features=tuple(feature.to(target) for feature in self.features))
+        return replace(self, features=features)
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(self, path: str | os.PathLike[str], *, key: str = "") -> None:
         """Write the embedding to one safetensors file, whole or not at all.
 
         Parameters
         ----------
         path : path-like
-            The file.
+            The file. Its folder is made if it is missing.
+        key : str
+            A name that is kept in the file, for `load` to check.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be written; what stood there before is untouched then.
         """
         from safetensors.torch import save
 
         tensors = {
-            f"features.{index}": feature.detach().cpu().contiguous()
+            # safetensors refuses tensors that share memory, hence clone.
+            f"features.{index}": feature.detach().cpu().contiguous().clone()
             for index, feature in enumerate(self.features)
         }
+        description = json.dumps(self._description() | {"key": key})
         metadata = {
             "format": FORMAT,
-            "checksum": _checksum(tensors),
-            "embedding": json.dumps(self._description()),
+            "checksum": _checksum(description, tensors),
+            "embedding": description,
         }
+        content = save(tensors, metadata)
         with atomic_path(path) as temporary:
-            temporary.write_bytes(save(tensors, metadata))
+            temporary.write_bytes(content)
 
     def _description(self) -> dict[str, Any]:
         return {
@@ -110,55 +142,81 @@ class ImageEmbedding:
         }
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> ImageEmbedding:
+    def load(cls, path: str | os.PathLike[str], *, key: str | None = None) -> ImageEmbedding:
         """Read an embedding that `save` wrote; its feature maps are on the CPU.
 
         Parameters
         ----------
         path : path-like
             The file.
+        key : str, optional
+            The name under which it must have been saved.
+
+        Returns
+        -------
+        ImageEmbedding
 
         Raises
         ------
         FileNotFoundError
             If there is no such file.
         EmbeddingFileError
-            If the file is damaged, truncated, or something else.
+            If the file is damaged, truncated, something else, or was saved under another name.
+        OSError
+            If the file cannot be read.
         """
-        from safetensors import SafetensorError, safe_open
-
         name = Path(path).name
-        if not Path(path).is_file():
-            raise FileNotFoundError(f"there is no embedding at {os.fspath(path)}")
         try:
-            with safe_open(path, framework="pt") as file:
-                metadata = file.metadata() or {}
-                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-        except (SafetensorError, OSError, ValueError) as error:
-            raise EmbeddingFileError(f"{name} is damaged or no embedding: {error}") from error
+            # Read whole and not mapped: a mapped file cannot be replaced on Windows, and one that
+            # is cut short while it is mapped ends the process.
+            content = Path(path).read_bytes()
+        except FileNotFoundError:
+            raise FileNotFoundError(f"there is no embedding at {os.fspath(path)}") from None
+        metadata, tensors = _parse(content, name)
         if metadata.get("format") != FORMAT:
             raise EmbeddingFileError(f"{name} is no embedding file of this version")
-        if metadata.get("checksum") != _checksum(tensors):
+        description = str(metadata.get("embedding"))
+        if metadata.get("checksum") != _checksum(description, tensors):
             raise EmbeddingFileError(f"{name} is damaged: its checksum does not agree")
         try:
-            told = json.loads(metadata["embedding"])
-            size = told.pop("image_size")
+            told = json.loads(description)
+            saved_key = told.pop("key")
+            height, width = told.pop("image_size")
             frame = Frame(
-                (int(size[0]), int(size[1])),
-                told.pop("frame_size"),
-                told.pop("low_resolution_stride"),
+                (height, width), told.pop("frame_size"), told.pop("low_resolution_stride")
             )
             features = tuple(tensors[f"features.{index}"] for index in range(len(tensors)))
-            return cls(features=features, frame=frame, **told)
-        except (KeyError, TypeError, ValueError, IndexError) as error:
-            raise EmbeddingFileError(f"{name} is damaged: its description is wrong") from error
+            embedding = cls(features=features, frame=frame, **told)
+        except (KeyError, TypeError, ValueError) as error:
+            raise EmbeddingFileError(f"{name} is no embedding: its description is wrong") from error
+        if key is not None and saved_key != key:
+            raise EmbeddingFileError(f"{name} holds another embedding than its name says")
+        return embedding
 
 
-def _checksum(tensors: dict[str, Tensor]) -> str:
+def _parse(content: bytes, name: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """The metadata and the tensors of a safetensors file."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    try:
+        tensors = load(content)
+        # As the format has it: the header's length in 8 bytes, then the header as JSON.
+        length = int.from_bytes(content[:8], "little")
+        metadata = json.loads(content[8 : 8 + length]).get("__metadata__", {})
+    except (SafetensorError, KeyError, ValueError) as error:
+        reason = str(error).partition("\n")[0]
+        raise EmbeddingFileError(f"{name} is damaged or no embedding: {reason}") from error
+    return metadata, tensors
+
+
+def _checksum(description: str, tensors: dict[str, Tensor]) -> str:
+    """Digest of all that is in the file; safetensors itself notices no changed values."""
     import torch
 
-    digest = hashlib.blake2b(digest_size=16)
+    digest = hashlib.blake2b(description.encode(), digest_size=16)
     for name in sorted(tensors):
-        digest.update(name.encode())
-        digest.update(memoryview(tensors[name].reshape(-1).view(torch.uint8).numpy()))
+        tensor = tensors[name]
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
