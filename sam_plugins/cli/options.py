@@ -1,0 +1,88 @@
+"""Options that several commands have, and the predictor that they choose."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sam_plugins.cli.terminal import progress_bars
+from sam_plugins.cli.usage import wrong_use
+
+if TYPE_CHECKING:
+    from sam_plugins.predictor import Predictor
+
+Model = Annotated[
+    str,
+    typer.Option(
+        "--model",
+        "-m",
+        metavar="NAME|PATH|URL",
+        help="A model's name (see sam-plugins models) or a checkpoint of your own.",
+    ),
+]
+Device = Annotated[
+    str, typer.Option("--device", metavar="D", help="auto, cpu, cuda, cuda:N or mps.")
+]
+Precision = Annotated[
+    str,
+    typer.Option(
+        "--precision",
+        metavar="P",
+        help="Of the image encoder: auto, float32, bfloat16 or float16.",
+    ),
+]
+NoCache = Annotated[
+    bool,
+    typer.Option("--no-cache", help="Neither read nor keep image embeddings on the disk."),
+]
+
+
+def load_predictor(
+    model: str, *, device: str = "auto", precision: str = "auto", use_disk: bool = True
+) -> Predictor:
+    """Load a model, downloading it if need be with a progress bar.
+
+    Parameters
+    ----------
+    model, device, precision : str
+        As for `Predictor`.
+    use_disk : bool
+        Keep embeddings on the disk and find them there.
+
+    Returns
+    -------
+    Predictor
+
+    Raises
+    ------
+    typer.BadParameter
+        If there is no such model, device or precision.
+    CheckpointError, DownloadError
+        If the model cannot be loaded.
+    """
+    from sam_plugins.cache import EmbeddingCache
+    from sam_plugins.checkpoints import REGISTRY
+    from sam_plugins.devices import choose_device, choose_precision
+    from sam_plugins.errors import CheckpointNotFoundError
+    from sam_plugins.predictor import Predictor
+
+    with wrong_use("--device"):
+        chosen = choose_device(device)
+    with wrong_use("--precision"):
+        choose_precision(chosen, precision)
+    cache = EmbeddingCache() if use_disk else EmbeddingCache(disk_bytes=0)
+    with progress_bars(in_bytes=True) as bars:
+        try:
+            return Predictor(
+                model,
+                device=device,
+                precision=precision,
+                cache=cache,
+                progress=partial(bars.show, f"Downloading {model}"),
+            )
+        except CheckpointNotFoundError as error:
+            if model in REGISTRY:
+                raise
+            raise typer.BadParameter(str(error), param_hint="--model") from error

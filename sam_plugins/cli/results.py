@@ -1,0 +1,246 @@
+"""The folder of results of ``segment``: what each image gave, and what is already complete.
+
+For every image there is a record, a JSON file in a hidden folder, with all masks and with what they
+were made from and how. It is written last, after the results themselves, so that an image with a
+record is complete. The COCO file of the whole run is put together from the records, which is why a
+run that was killed and resumed ends with the same files as one that was not.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sam_plugins.cli.terminal import one_line
+from sam_plugins.errors import SamPluginsError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from sam_plugins.cli.inputs import InputImage, Page
+    from sam_plugins.masks.records import MaskRecord
+
+# Raised when the layout of a record changes, so that older ones are not taken for complete.
+RECORD_VERSION = 1
+
+
+# Temporary files of `sam_plugins.files.atomic_path`, which a killed process cannot remove.
+_LEFTOVERS = ".*.partial*"
+
+
+class Format(StrEnum):
+    """What ``segment`` writes."""
+
+    COCO = "coco"
+    SA1B = "sa1b"
+    LABELS = "labels"
+    OVERLAY = "overlay"
+
+
+_SUFFIXES = {
+    Format.SA1B: ".json",
+    Format.LABELS: ".labels.tif",
+    Format.OVERLAY: ".overlay.png",
+}
+
+
+class CannotWriteError(SamPluginsError):
+    """The folder of results takes no more: the disk is full, or it is read-only."""
+
+
+@dataclass(frozen=True)
+class Results:
+    """The masks of one image.
+
+    Parameters
+    ----------
+    source : mapping
+        Which file they are of: `Page.identity` from before it was read.
+    image_size : tuple of int
+        (H, W), in pixels.
+    records : tuple of MaskRecord
+        May be empty.
+    """
+
+    source: Mapping[str, Any]
+    image_size: tuple[int, int]
+    records: tuple[MaskRecord, ...]
+
+
+@dataclass(frozen=True)
+class ResultFolder:
+    """Where the results of one run go.
+
+    Parameters
+    ----------
+    folder : Path
+        Made if it is missing.
+    formats : sequence of Format
+        What is asked for.
+    made_with : mapping
+        Model and settings, as JSON holds them; a record made with others is not taken.
+    """
+
+    folder: Path
+    formats: tuple[Format, ...]
+    made_with: Mapping[str, Any]
+
+    @property
+    def coco_path(self) -> Path:
+        """The one COCO file of the run."""
+        return self.folder / "instances.json"
+
+    @property
+    def _state(self) -> Path:
+        return self.folder / ".sam-plugins"
+
+    def prepare(self, images: Sequence[InputImage]) -> None:
+        """Make the folder, and remove what writes that were cut off have left in it.
+
+        Parameters
+        ----------
+        images : sequence of InputImage
+            Those whose results will be written.
+
+        Raises
+        ------
+        CannotWriteError
+            If the folder cannot be made.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise CannotWriteError(f"cannot write results: {one_line(error)}") from error
+        names = {Path(image.name).parent for image in images}
+        for parent in (
+            *(self.folder / name for name in names),
+            *(self._state / name for name in names),
+        ):
+            for path in parent.glob(_LEFTOVERS):
+                path.unlink(missing_ok=True)
+
+    def load(self, page: Page) -> tuple[Results | None, frozenset[Format]]:
+        """What an earlier run has found in an image, if the image and the settings are the same.
+
+        Parameters
+        ----------
+        page : Page
+            The image.
+
+        Returns
+        -------
+        results : Results or None
+            None too if the record is damaged.
+        written : frozenset of Format
+            In which formats they are there.
+        """
+        try:
+            saved = json.loads(self._record_path(page).read_text(encoding="utf-8"))
+            if saved["made_with"] != self.made_with or saved["source"] != page.identity():
+                return None, frozenset()
+            results = _results_from_json(saved)
+            formats = [Format(name) for name in saved["formats"]]
+        except (ValueError, KeyError, TypeError, FileNotFoundError):
+            return None, frozenset()
+        return results, frozenset(
+            each for each in formats if each is Format.COCO or self._path(page, each).is_file()
+        )
+
+    def write(
+        self, page: Page, results: Results, pixels: NDArray[Any], missing: Sequence[Format]
+    ) -> None:
+        """Write an image's results, and last its record: from then on it is complete.
+
+        Parameters
+        ----------
+        page : Page
+            The image's identity.
+        results : Results
+            Its masks.
+        pixels : ndarray
+            As read from the file, for the overlay.
+        missing : sequence of Format
+            Which of the formats are to be written.
+
+        Raises
+        ------
+        CannotWriteError
+            If the folder takes no more.
+        """
+        record = self._record_path(page)
+        try:
+            record.unlink(missing_ok=True)
+            for each in missing:
+                self._write_one(page, results, pixels, each)
+            content = {
+                "made_with": self.made_with,
+                "source": results.source,
+                "formats": self.formats,
+                "image_size": results.image_size,
+                "masks": [record.as_dict() for record in results.records],
+            }
+            _write_json(record, content)
+        except OSError as error:
+            raise CannotWriteError(f"cannot write results: {one_line(error)}") from error
+
+    def write_coco(self, pages: Sequence[Page]) -> None:
+        """Write the COCO file of the run from the records of its images.
+
+        Parameters
+        ----------
+        pages : sequence of Page
+            The complete images, in order.
+        """
+        from sam_plugins.masks.writers import ImageRecords, write_coco
+
+        entries = []
+        for page in pages:
+            results, _ = self.load(page)
+            if results is not None:
+                entries.append(ImageRecords(page.name, results.image_size, results.records))
+        try:
+            write_coco(self.coco_path, entries)
+        except OSError as error:
+            raise CannotWriteError(f"cannot write results: {one_line(error)}") from error
+
+    def _write_one(
+        self, page: Page, results: Results, pixels: NDArray[Any], chosen: Format
+    ) -> None:
+        from sam_plugins.images import to_rgb
+        from sam_plugins.masks.labels import records_to_labels
+        from sam_plugins.masks.overlay import write_overlay
+        from sam_plugins.masks.writers import ImageRecords, write_labels, write_sa1b
+
+        if chosen is Format.SA1B:
+            entry = ImageRecords(page.name, results.image_size, results.records)
+            write_sa1b(self._path(page, chosen), entry)
+        elif chosen is Format.LABELS:
+            labels = records_to_labels(results.records, results.image_size)
+            write_labels(self._path(page, chosen), labels)
+        elif chosen is Format.OVERLAY:
+            write_overlay(self._path(page, chosen), to_rgb(pixels), results.records)
+
+    def _path(self, page: Page, chosen: Format) -> Path:
+        return self.folder / f"{page.name}{_SUFFIXES[chosen]}"
+
+    def _record_path(self, page: Page) -> Path:
+        return self._state / f"{page.name}.json"
+
+
+def _results_from_json(saved: Mapping[str, Any]) -> Results:
+    from sam_plugins.masks.records import MaskRecord
+
+    height, width = saved["image_size"]
+    records = tuple(MaskRecord.from_dict(mask) for mask in saved["masks"])
+    return Results(saved["source"], (height, width), records)
+
+
+def _write_json(path: Path, content: Any) -> None:
+    from sam_plugins.files import atomic_path
+
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(content), encoding="utf-8")
