@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 FORMAT = "sam-plugins embedding 1"
 
+# Under which the description stands in the file's metadata.
+METADATA_KEY = "embedding"
+
 
 @dataclass(frozen=True, eq=False)
 class ImageEmbedding:
@@ -119,18 +122,16 @@ class ImageEmbedding:
             f"features.{index}": feature.detach().cpu().contiguous().clone()
             for index, feature in enumerate(self.features)
         }
-        description = json.dumps(self._description() | {"key": key})
-        metadata = {
-            "format": FORMAT,
-            "checksum": _checksum(description, tensors),
-            "embedding": description,
-        }
-        content = save(tensors, metadata)
+        description = self._description() | {"key": key}
+        description["checksum"] = _checksum(description, tensors)
+        # One entry, since safetensors writes several in any order: equal embeddings, equal files.
+        content = save(tensors, {METADATA_KEY: json.dumps(description)})
         with atomic_path(path) as temporary:
             temporary.write_bytes(content)
 
     def _description(self) -> dict[str, Any]:
         return {
+            "format": FORMAT,
             "image_size": self.frame.image_size,
             "frame_size": self.frame.frame_size,
             "low_resolution_stride": self.frame.low_resolution_stride,
@@ -172,14 +173,12 @@ class ImageEmbedding:
             content = Path(path).read_bytes()
         except FileNotFoundError:
             raise FileNotFoundError(f"there is no embedding at {os.fspath(path)}") from None
-        metadata, tensors = _parse(content, name)
-        if metadata.get("format") != FORMAT:
+        told, tensors = _parse(content, name)
+        if told.pop("format", None) != FORMAT:
             raise EmbeddingFileError(f"{name} is no embedding file of this version")
-        description = str(metadata.get("embedding"))
-        if metadata.get("checksum") != _checksum(description, tensors):
+        if told.pop("checksum", None) != _checksum({"format": FORMAT} | told, tensors):
             raise EmbeddingFileError(f"{name} is damaged: its checksum does not agree")
         try:
-            told = json.loads(description)
             saved_key = told.pop("key")
             height, width = told.pop("image_size")
             frame = Frame(
@@ -195,7 +194,7 @@ class ImageEmbedding:
 
 
 def _parse(content: bytes, name: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """The metadata and the tensors of a safetensors file."""
+    """The description and the tensors in a safetensors file."""
     from safetensors import SafetensorError
     from safetensors.torch import load
 
@@ -204,17 +203,18 @@ def _parse(content: bytes, name: str) -> tuple[dict[str, Any], dict[str, Tensor]
         # As the format has it: the header's length in 8 bytes, then the header as JSON.
         length = int.from_bytes(content[:8], "little")
         metadata = json.loads(content[8 : 8 + length]).get("__metadata__", {})
+        told = json.loads(metadata.get(METADATA_KEY, "{}"))
     except (SafetensorError, KeyError, ValueError) as error:
         reason = str(error).partition("\n")[0]
         raise EmbeddingFileError(f"{name} is damaged or no embedding: {reason}") from error
-    return metadata, tensors
+    return told if isinstance(told, dict) else {}, tensors
 
 
-def _checksum(description: str, tensors: dict[str, Tensor]) -> str:
+def _checksum(description: dict[str, Any], tensors: dict[str, Tensor]) -> str:
     """Digest of all that is in the file; safetensors itself notices no changed values."""
     import torch
 
-    digest = hashlib.blake2b(description.encode(), digest_size=16)
+    digest = hashlib.blake2b(json.dumps(description, sort_keys=True).encode(), digest_size=16)
     for name in sorted(tensors):
         tensor = tensors[name]
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())

@@ -105,9 +105,10 @@ class DiskLevel:
         embedding : ImageEmbedding
             What to write.
         """
-        if embedding.nbytes + HEADER_BYTES > self.max_bytes:
-            return
         try:
+            if embedding.nbytes + HEADER_BYTES > self.max_bytes:
+                self.path(key).unlink(missing_ok=True)
+                return
             embedding.save(self.path(key), key=key)
         except OSError as error:
             self._warn_about_disk(error)
