@@ -22,7 +22,7 @@ def about(context: typer.Context) -> None:
       sam-plugins cache clear
     """
     if context.invoked_subcommand is None:
-        say(context.get_help())
+        typer.echo(context.get_help(), err=True)
         raise typer.Exit(2)
 
 

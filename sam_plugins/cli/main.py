@@ -94,7 +94,7 @@ def options(
       sam-plugins COMMAND --help    what a command does, with examples
     """
     if context.invoked_subcommand is None:
-        say(context.get_help())
+        typer.echo(context.get_help(), err=True)
         raise typer.Exit(WRONG_USE)
 
 

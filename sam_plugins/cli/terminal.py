@@ -19,7 +19,8 @@ COLUMNS_WITHOUT_TERMINAL = 200
 
 def say(message: str) -> None:
     """Write one line to standard error; above the progress bars if there are any."""
-    typer.echo(message, err=True)
+    # A file's name may hold a line break.
+    typer.echo(" ".join(message.splitlines()), err=True)
 
 
 def one_line(error: BaseException) -> str:

@@ -248,6 +248,18 @@ def test_the_embedding_is_kept_on_the_disk_unless_told_otherwise(
     assert len(kept()) == 1
 
 
+def test_a_cache_folder_that_cannot_be_used_costs_a_warning(
+    predict: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("SAM_PLUGINS_CACHE", str(tmp_path / "file" / "cache"))
+    outcome = predict("--point", "30,20")
+    assert outcome.code == 0
+    assert len(json.loads(outcome.out)["masks"]) == 3
+    assert outcome.err.startswith("Warning: ")
+    assert all(line.startswith("Warning: ") for line in outcome.err.splitlines())
+
+
 def test_streams_and_exit_codes_of_the_real_program(
     program: Command, picture: Path, model_path: Path, tmp_path: Path
 ) -> None:

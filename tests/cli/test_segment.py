@@ -1,4 +1,5 @@
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -189,3 +190,50 @@ def test_results_that_cannot_be_written_stop_the_run(
     assert outcome.code == 1
     assert outcome.err.count("Error: ") == 1
     assert out.read_text() == "a file, where a folder is to be"
+
+
+def test_a_full_disk_stops_the_run_at_the_first_image(
+    segment: Command, folder: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, content: object) -> None:
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr("sam_plugins.cli.results._write_json", full)
+    outcome = segment(folder)
+    assert outcome.code == 1
+    assert outcome.err.count("No space left on device") == 1
+    assert not (out / "instances.json").exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="such names are not allowed there")
+def test_unusual_names(segment: Command, folder: Path, out: Path) -> None:
+    names = ["[bold]x[red].png", "with space.png", "grüße.png", "-o.png", "line\nbreak.png"]
+    for name in names:
+        (folder / name).write_bytes((folder / "a.png").read_bytes())
+    outcome = segment(folder, "--format", "labels", "--format", "coco")
+    assert outcome.code == 0
+    assert len(outcome.err.splitlines()) == 3 + len(names) + 1
+    assert all((out / f"{name}.labels.tif").is_file() for name in names)
+    images = json.loads((out / "instances.json").read_text())["images"]
+    assert {image["file_name"] for image in images} >= set(names)
+
+
+def test_results_among_the_images_are_no_images(segment: Command, folder: Path) -> None:
+    for _ in range(2):
+        outcome = segment(folder, *ALL_FORMATS, "--out", folder)
+        assert outcome.code == 0
+        assert "3 images segmented" in outcome.err
+
+
+def test_a_zarr_folder_and_an_array_file_are_images(
+    segment: Command, tmp_path: Path, out: Path
+) -> None:
+    zarr = pytest.importorskip("zarr")
+    pixels = np.random.default_rng(0).integers(0, 255, (40, 50), dtype=np.uint8)
+    images = tmp_path / "arrays"
+    images.mkdir()
+    np.save(images / "a.npy", pixels)
+    zarr.save_array(str(images / "b.zarr"), pixels)
+    assert segment(images, "--format", "overlay").code == 0
+    assert visible(out) == ["a.npy.overlay.png", "b.zarr.overlay.png"]
+    assert "2 complete before" in segment(images, "--format", "overlay", "--resume").err
