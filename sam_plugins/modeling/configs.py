@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import ClassVar
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,8 @@ class ViTConfig:
     out_channels : int
         Channels of the image embedding.
     """
+
+    kind: ClassVar[str] = "vit"
 
     embed_dim: int
     depth: int
@@ -60,6 +63,8 @@ class TinyViTConfig:
     out_channels : int
         Channels of the image embedding.
     """
+
+    kind: ClassVar[str] = "tiny_vit"
 
     embed_dims: tuple[int, ...] = (64, 128, 160, 320)
     depths: tuple[int, ...] = (2, 2, 6, 2)
@@ -95,6 +100,8 @@ class LiteConfig:
     decoder_mlp_dim : int
         Hidden width of its MLPs.
     """
+
+    kind: ClassVar[str] = "lite"
 
     channels: tuple[int, ...] = (16, 32, 64, 128, 192)
     blocks: tuple[int, ...] = (1, 1, 2, 2)
@@ -138,6 +145,11 @@ class SamConfig:
     frame_size: int = 1024
     pred_iou_thresh: float = 0.88
     stability_score_thresh: float = 0.95
+
+    @property
+    def kind(self) -> str:
+        """Family of the image encoder: ``"vit"``, ``"tiny_vit"`` or ``"lite"``."""
+        return self.encoder.kind
 
     def __post_init__(self) -> None:
         patch = self.encoder.patch_size

@@ -10,10 +10,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sam_plugins.modeling.configs import ViTConfig
+from sam_plugins.modeling.cpu import Linear, by_stripes
 from sam_plugins.modeling.layers import MLPBlock, check_frame, neck
+from sam_plugins.modeling.relative_attention import grid_attention
+from sam_plugins.modeling.windows import from_windows, to_windows
 
 # The released weights were trained with it; PyTorch's default is 1e-5.
 LAYER_NORM_EPS = 1e-6
+# Rows of tokens whose MLP is computed at once on a CPU: the hidden layer stays in the caches.
+STRIPE = 14
 
 
 class ImageEncoderViT(nn.Module):
@@ -55,7 +60,7 @@ class ImageEncoderViT(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Encode (B, 3, H, W), normalised, to (B, out_channels, H / patch, W / patch)."""
         check_frame(x.shape, self.patch_size)
-        x = self.patch_embed(x)  # (B, h, w, D)
+        x = self.patch_embed(x.to(self.pos_embed.dtype))  # (B, h, w, D)
         x = x + self._positions(x.shape[1], x.shape[2]).to(x.dtype)
         for block in self.blocks:
             x = block(x)
@@ -117,34 +122,27 @@ class Block(nn.Module):
     ) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(dim, eps=LAYER_NORM_EPS)
-        self.attn = Attention(dim, num_heads, input_size=window_size or input_size)
+        self.attn = Attention(dim, num_heads, input_size=input_size, window_size=window_size)
         self.norm2 = nn.LayerNorm(dim, eps=LAYER_NORM_EPS)
         self.mlp = MLPBlock(dim, int(dim * mlp_ratio))
         self.window_size = window_size
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, h, w, D) to the same shape."""
-        normal = self.norm1(x)
-        attended = self._in_windows(normal) if self.window_size else self.attn(normal)
-        x = x + attended
-        return x + self.mlp(self.norm2(x))
+        if self.window_size:
+            # A row of windows needs no other, from the first norm to the last sum.
+            return by_stripes(lambda rows: self._mlp(self._attend(rows)), x, self.window_size)
+        return by_stripes(self._mlp, self._attend(x), STRIPE)
 
-    def _in_windows(self, x: Tensor) -> Tensor:
-        """Attend in windows; the grid is padded with zeros after the norm, and not masked."""
-        batch, height, width, dim = x.shape
-        size = self.window_size
-        rows, columns = -(-height // size), -(-width // size)
-        x = functional.pad(x, (0, 0, 0, columns * size - width, 0, rows * size - height))
-        x = x.view(batch, rows, size, columns, size, dim)
-        x = x.transpose(2, 3).reshape(-1, size, size, dim)  # (B * rows * columns, size, size, D)
-        x = self.attn(x)
-        x = x.view(batch, rows, columns, size, size, dim).transpose(2, 3)
-        x = x.reshape(batch, rows * size, columns * size, dim)
-        return x[:, :height, :width]  # (B, h, w, D)
+    def _attend(self, x: Tensor) -> Tensor:
+        return x + self.attn(self.norm1(x))
+
+    def _mlp(self, x: Tensor) -> Tensor:
+        return x + self.mlp(self.norm2(x))
 
 
 class Attention(nn.Module):
-    """Multi-head attention with decomposed relative positions (ViTDet; MViTv2).
+    """Multi-head attention with decomposed relative positions, over the grid or in windows.
 
     Parameters
     ----------
@@ -153,61 +151,31 @@ class Attention(nn.Module):
     num_heads : int
         Attention heads.
     input_size : int
-        Tokens along each axis that the relative positions are stored for.
+        Tokens along each axis of the stored frame.
+    window_size : int
+        Tokens to a window along each axis; 0 attends globally.
     """
 
-    def __init__(self, dim: int, num_heads: int, *, input_size: int) -> None:
+    def __init__(self, dim: int, num_heads: int, *, input_size: int, window_size: int) -> None:
         super().__init__()
         self.num_heads = num_heads
-        head_dim = dim // num_heads
-        self.qkv = nn.Linear(dim, 3 * dim)
-        self.proj = nn.Linear(dim, dim)
-        self.rel_pos_h = nn.Parameter(torch.zeros(2 * input_size - 1, head_dim))
-        self.rel_pos_w = nn.Parameter(torch.zeros(2 * input_size - 1, head_dim))
+        self.window_size = window_size
+        self.qkv = Linear(dim, 3 * dim)
+        self.proj = Linear(dim, dim)
+        distances, head_dim = 2 * (window_size or input_size) - 1, dim // num_heads
+        self.rel_pos_h = nn.Parameter(torch.zeros(distances, head_dim))
+        self.rel_pos_w = nn.Parameter(torch.zeros(distances, head_dim))
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, h, w, D) to the same shape."""
-        batch, height, width, dim = x.shape
-        tokens = height * width
-        qkv = self.qkv(x).view(batch, tokens, 3, self.num_heads, -1)  # (B, N, 3, heads, d)
-        q, k, v = qkv.permute(2, 0, 3, 1, 4)  # (B, heads, N, d) each
-        bias = self._position_bias(q, height, width)
-        out = functional.scaled_dot_product_attention(q, k, v, attn_mask=bias)
-        out = out.transpose(1, 2).reshape(batch, height, width, dim)
-        return self.proj(out)
-
-    def _position_bias(self, q: Tensor, height: int, width: int) -> Tensor:
-        """Bias of each query-key pair, from the unscaled queries: (B, heads, N, N)."""
-        batch, heads, tokens, head_dim = q.shape
-        table_h = relative_positions(self.rel_pos_h, height).to(q.dtype)  # (h, h, d)
-        table_w = relative_positions(self.rel_pos_w, width).to(q.dtype)  # (w, w, d)
-        grid = q.reshape(batch * heads, height, width, head_dim)
-        bias_h = torch.einsum("byxd,ykd->byxk", grid, table_h)  # (B * heads, h, w, h)
-        bias_w = torch.einsum("byxd,xkd->byxk", grid, table_w)  # (B * heads, h, w, w)
-        bias = bias_h[..., :, None] + bias_w[..., None, :]  # (B * heads, h, w, h, w)
-        return bias.reshape(batch, heads, tokens, tokens)
-
-
-def relative_positions(table: Tensor, size: int) -> Tensor:
-    """Relative position embedding of each pair of ``size`` positions on an axis.
-
-    Parameters
-    ----------
-    table : Tensor of shape (2 * stored - 1, d)
-        One embedding a distance, from the most negative to the most positive.
-    size : int
-        Positions on the axis. The table is resized linearly if it was stored for another size.
-
-    Returns
-    -------
-    Tensor of shape (size, size, d)
-        Row: query, column: key.
-    """
-    length = 2 * size - 1
-    if table.shape[0] != length:
-        table = functional.interpolate(
-            table.float().T[None], size=length, mode="linear", align_corners=False
-        )[0].T  # (length, d)
-    positions = torch.arange(size, device=table.device)
-    distance = positions[:, None] - positions[None, :] + (size - 1)  # (size, size)
-    return table[distance]
+        height, width, dim = x.shape[1:]
+        qkv = self.qkv(x)  # (B, h, w, 3 D)
+        if self.window_size:
+            # The grid is padded with zeros after the norm, and the padding is not masked: all that
+            # is left of it are the projections of zeros.
+            padding = self.qkv(x.new_zeros(1, dim))[0]  # (3 D,)
+            qkv = to_windows(qkv, self.window_size, fill=padding)
+        out = grid_attention(qkv, self.num_heads, self.rel_pos_h, self.rel_pos_w)
+        if self.window_size:
+            out = from_windows(out, (height, width))
+        return self.proj(out)  # (B, h, w, D)

@@ -5,9 +5,13 @@ Paper, §A ("Lightweight mask decoder", "Making the model ambiguity-aware").
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
+from sam_plugins.modeling.cpu import linear, runs_eagerly_on_cpu
 from sam_plugins.modeling.layers import MLP, LayerNorm2d
 from sam_plugins.modeling.two_way_transformer import TwoWayTransformer
 
@@ -67,12 +71,12 @@ class MaskDecoder(nn.Module):
         dense_prompt_embeddings: Tensor,
         multimask_output: bool,
     ) -> tuple[Tensor, Tensor]:
-        """Predict the masks of B prompts about one image.
+        """Predict the masks of B prompts.
 
         Parameters
         ----------
-        image_embeddings : Tensor of shape (1, C, h, w)
-            The image embedding.
+        image_embeddings : Tensor of shape (1 or B, C, h, w)
+            The image embedding, of all prompts or of each.
         image_pe : Tensor of shape (1, C, h, w)
             Its positional encoding.
         sparse_prompt_embeddings : Tensor of shape (B, T, C)
@@ -89,14 +93,13 @@ class MaskDecoder(nn.Module):
         iou : Tensor of shape (B, K)
             Predicted IoU; may exceed 1.
         """
-        masks, iou = self.predict_masks(
+        return self.predict_masks(
             image_embeddings,
             image_pe,
             sparse_prompt_embeddings,
             dense_prompt_embeddings,
             tokens=slice(1, None) if multimask_output else slice(0, 1),
         )
-        return masks, iou
 
     def predict_masks(
         self,
@@ -107,27 +110,80 @@ class MaskDecoder(nn.Module):
         tokens: slice = slice(None),
     ) -> tuple[Tensor, Tensor]:
         """Predict the masks of the chosen mask tokens; by default of all four."""
-        batch = len(sparse_prompt_embeddings)
-        height, width = image_embeddings.shape[-2:]
-        output_tokens = torch.cat([self.iou_token.weight, self.mask_tokens.weight])  # (5, C)
-        output_tokens = output_tokens.expand(batch, -1, -1)
-        queries = torch.cat([output_tokens, sparse_prompt_embeddings], dim=1)  # (B, 5 + T, C)
-        queries, keys = self.transformer(
-            image_embeddings + _without_copies(dense_prompt_embeddings), image_pe, queries
+        dtype = self.iou_token.weight.dtype
+        images, image_pe, sparse, dense = (
+            x.to(dtype)
+            for x in (
+                image_embeddings,
+                image_pe,
+                sparse_prompt_embeddings,
+                _without_copies(dense_prompt_embeddings),
+            )
         )
+        batch = len(sparse)
+        # A prompt's image tokens and fine maps fill a CPU's caches: one prompt after the other.
+        at_once = 1 if runs_eagerly_on_cpu(images) else batch
+        parts = [slice(start, start + at_once) for start in range(0, batch, at_once)]
+        answers = [
+            self._predict(_part(images, part) + _part(dense, part), image_pe, sparse[part], tokens)
+            for part in parts
+        ]
+        masks, iou = zip(*answers, strict=True)
+        return torch.cat(masks), torch.cat(iou)
+
+    def _predict(
+        self, image: Tensor, image_pe: Tensor, sparse: Tensor, tokens: slice
+    ) -> tuple[Tensor, Tensor]:
+        """Predict from images (B or 1, C, h, w), with the dense prompts, and tokens (B, T, C)."""
+        output_tokens = torch.cat([self.iou_token.weight, self.mask_tokens.weight])  # (5, C)
+        output_tokens = output_tokens.expand(len(sparse), -1, -1)
+        queries = torch.cat([output_tokens, sparse], dim=1)  # (B, 5 + T, C)
+        queries, keys = self.transformer(image, image_pe, queries)
         iou_token, mask_tokens = queries[:, 0], queries[:, 1 : 1 + self.num_mask_tokens]
-        # (B, h * w, C) -> (B, C, h, w)
-        image = keys.transpose(1, 2).unflatten(2, (height, width))
-        upscaled = self.output_upscaling(image)  # (B, C / 8, 4 h, 4 w)
         chosen = range(self.num_mask_tokens)[tokens]
         weights = torch.stack(
             [self.output_hypernetworks_mlps[i](mask_tokens[:, i]) for i in chosen], dim=1
         )  # (B, K, C / 8)
-        masks = weights @ upscaled.flatten(2)  # (B, K, 16 h * w)
-        masks = masks.unflatten(2, upscaled.shape[-2:])  # (B, K, 4 h, 4 w)
-        return masks, self.iou_prediction_head(iou_token)[:, tokens]
+        masks = weights @ self._upscale(keys).transpose(1, 2)  # (B, K, 16 h * w)
+        height, width = image.shape[-2:]
+        return _in_place(masks, (height, width)), self.iou_prediction_head(iou_token)[:, tokens]
+
+    def _upscale(self, keys: Tensor) -> Tensor:
+        """Image tokens (B, h * w, C) to 16 finer ones each: (B, 16 h * w, C / 8).
+
+        A transposed convolution whose kernel is as large as its stride is a linear layer from each
+        token to 2 x 2 finer ones. They are kept side by side, and put in their places only when
+        they have become the few channels of the masks.
+        """
+        first, norm, _, second, _ = cast(_Upscaling, tuple(self.output_upscaling))
+        x = _upscale_tokens(first, keys)  # (B, 4 h * w, C / 4)
+        x = functional.layer_norm(x, norm.weight.shape, norm.weight, norm.bias, norm.eps)
+        return functional.gelu(_upscale_tokens(second, functional.gelu(x)))
+
+
+_Upscaling = tuple[nn.ConvTranspose2d, LayerNorm2d, nn.Module, nn.ConvTranspose2d, nn.Module]
+
+
+def _upscale_tokens(layer: nn.ConvTranspose2d, tokens: Tensor) -> Tensor:
+    """Apply a 2 x 2 transposed convolution to (B, N, in): (B, 4 N, out), 2 x 2 by 2 x 2."""
+    weight = layer.weight.permute(2, 3, 1, 0).flatten(0, 2)  # (2 * 2 * out, in)
+    finer = linear(tokens, weight, cast(Tensor, layer.bias).repeat(4))  # (B, N, 2 * 2 * out)
+    return finer.unflatten(2, (4, -1)).flatten(1, 2)
+
+
+def _in_place(masks: Tensor, grid: tuple[int, int]) -> Tensor:
+    """Order masks (B, K, 16 h * w), 2 x 2 by 2 x 2 in each token, by rows: (B, K, 4 h, 4 w)."""
+    height, width = grid
+    masks = masks.unflatten(2, (height, width, 2, 2, 2, 2))
+    masks = masks.permute(0, 1, 2, 4, 6, 3, 5, 7)  # (B, K, h, 2, 2, w, 2, 2)
+    return masks.reshape(*masks.shape[:2], 4 * height, 4 * width)
 
 
 def _without_copies(dense: Tensor) -> Tensor:
     """One map in place of B views of the same one, so that the image side is computed once."""
     return dense[:1] if dense.stride(0) == 0 else dense
+
+
+def _part(x: Tensor, part: slice) -> Tensor:
+    """Some prompts' share of what there is once for all or once for each."""
+    return x if len(x) == 1 else x[part]

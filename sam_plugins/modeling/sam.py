@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sam_plugins.modeling.configs import SamConfig
+from sam_plugins.modeling.layers import Float32Buffers
 from sam_plugins.modeling.mask_decoder import MaskDecoder
 from sam_plugins.modeling.prompt_encoder import PromptEncoder
 
@@ -17,7 +18,7 @@ PIXEL_MEAN = (123.675, 116.28, 103.53)
 PIXEL_STD = (58.395, 57.12, 57.375)
 
 
-class Sam(nn.Module):
+class Sam(Float32Buffers):
     """The whole model. Tensors in, tensors out, coordinates in frame pixels.
 
     Parameters
@@ -140,15 +141,17 @@ class Sam(nn.Module):
         """
         if (points is None) != (labels is None):
             raise ValueError("points and labels must be given together")
+        grid = (features[0].shape[-2], features[0].shape[-1])
         sparse, dense = self.prompt_encoder(
             points=None if points is None else (points, labels),
             boxes=boxes,
             masks=mask_logits,
             text=text_tokens,
+            grid=grid,
         )
         return self.mask_decoder(
             image_embeddings=features[0],
-            image_pe=self.prompt_encoder.get_dense_pe(),
+            image_pe=self.prompt_encoder.get_dense_pe(grid),
             sparse_prompt_embeddings=sparse,
             dense_prompt_embeddings=dense,
             multimask_output=multimask,

@@ -6,9 +6,11 @@ attention, so that the layers always know where things are.
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from sam_plugins.modeling.cpu import Linear
 from sam_plugins.modeling.layers import MLPBlock
 
 
@@ -77,8 +79,8 @@ class TwoWayTransformer(nn.Module):
         While the image tokens are the same for all prompts (until the first layer's last step) they
         are kept once, and their projections are computed once.
         """
-        keys = image_embedding.flatten(2).transpose(1, 2)  # (B or 1, h * w, C)
-        key_pe = image_pe.flatten(2).transpose(1, 2)  # (1, h * w, C)
+        keys = image_embedding.flatten(2).transpose(1, 2).contiguous()  # (B or 1, h * w, C)
+        key_pe = image_pe.flatten(2).transpose(1, 2).contiguous()  # (1, h * w, C)
         queries = point_embedding
         for layer in self.layers:
             queries, keys = layer(queries, keys, point_embedding, key_pe)
@@ -165,25 +167,71 @@ class Attention(nn.Module):
         if inner % num_heads:
             raise ValueError(f"{inner} channels cannot be shared among {num_heads} heads")
         self.num_heads = num_heads
-        self.q_proj = nn.Linear(embedding_dim, inner)
-        self.k_proj = nn.Linear(embedding_dim, inner)
-        self.v_proj = nn.Linear(embedding_dim, inner)
-        self.out_proj = nn.Linear(inner, embedding_dim)
+        self.q_proj = Linear(embedding_dim, inner)
+        self.k_proj = Linear(embedding_dim, inner)
+        self.v_proj = Linear(embedding_dim, inner)
+        self.out_proj = Linear(inner, embedding_dim)
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Attend from q (B or 1, T, C) to k and v (B or 1, N, C); gives (B, T, C)."""
-        batch, tokens = max(len(q), len(k)), q.shape[1]
-        shared_keys = len(k) == 1 and len(q) > 1
+        batch, shared = max(len(q), len(k)), len(q) != len(k)
+        if not (torch.is_grad_enabled() or shared or self._is_wrapped()):
+            # Projecting a few thousand image tokens costs more than all else: a handful of tokens
+            # on the other side is taken through the same projection instead.
+            few = self.q_proj.out_features // self.num_heads
+            if len(q[0]) < few < len(k[0]):
+                return self._few_to_many(q, k, v)
+            if len(k[0]) < few < len(q[0]):
+                return self._many_to_few(q, k, v)
+        tokens = q.shape[1]
         q, k, v = self.q_proj(q), self.k_proj(k), self.v_proj(v)
-        if shared_keys:
+        if len(k) < batch:
             # Queries do not see each other: those of all prompts attend to the one image at once.
             q = q.reshape(1, batch * tokens, -1)
         heads = [self._split(x) for x in (q, k, v)]
-        if len(heads[0]) != len(heads[1]):
+        if len(heads[0]) < len(heads[1]):
             heads[0] = heads[0].expand(batch, -1, -1, -1)
         out = _attend(*heads)  # (B or 1, heads, T, d)
         out = out.transpose(1, 2).reshape(batch, tokens, -1)  # (B, T, inner)
         return self.out_proj(out)
+
+    def _few_to_many(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Attend from T to N tokens without projecting the N: (W k) q = k (W^T q)."""
+        count = q.shape[1]
+        q = self._split(self.q_proj(q)) * self._scale  # (B, heads, T, d)
+        q = (q @ self._heads_of(self.k_proj)).flatten(1, 2)  # (B, heads * T, C)
+        # The keys' bias adds the same to all weights of a query, which the softmax takes away.
+        weights = (q @ k.transpose(1, 2)).softmax(dim=-1)  # (B, heads * T, N)
+        found = (weights @ v).unflatten(1, (-1, count))  # (B, heads, T, C)
+        out = found @ self._heads_of(self.v_proj).transpose(1, 2)  # (B, heads, T, d)
+        out = out.transpose(1, 2).flatten(2) + self.v_proj.bias  # (B, T, inner)
+        return self.out_proj(out)
+
+    def _many_to_few(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Attend from N to T tokens without projecting the N, before or after."""
+        count = k.shape[1]
+        k = self._split(self.k_proj(k)) * self._scale  # (B, heads, T, d)
+        bias = self.q_proj.bias.view(self.num_heads, -1, 1)  # (heads, d, 1)
+        offset = (k @ bias).flatten(1, 2)  # (B, heads * T, 1)
+        k = (k @ self._heads_of(self.q_proj)).flatten(1, 2)  # (B, heads * T, C)
+        scores = torch.baddbmm(offset, k, q.transpose(1, 2))  # (B, heads * T, N)
+        weights = scores.unflatten(1, (-1, count)).softmax(dim=2).flatten(1, 2)
+        out = self.out_proj.weight.unflatten(1, (self.num_heads, -1)).permute(1, 2, 0)
+        values = (self._split(self.v_proj(v)) @ out).flatten(1, 2)  # (B, heads * T, C)
+        return torch.baddbmm(self.out_proj.bias, weights.transpose(1, 2), values)  # (B, N, C)
+
+    @property
+    def _scale(self) -> float:
+        return (self.q_proj.out_features // self.num_heads) ** -0.5
+
+    def _heads_of(self, projection: nn.Linear) -> Tensor:
+        """A projection's weight, head by head: (heads, d, C)."""
+        return projection.weight.unflatten(0, (self.num_heads, -1))
+
+    def _is_wrapped(self) -> bool:
+        """Whether a projection is not what it was made as: adapted or quantised, for instance."""
+        parts = (self.q_proj, self.k_proj, self.v_proj, self.out_proj)
+        return any(type(part) is not Linear for part in parts)
 
     def _split(self, x: Tensor) -> Tensor:
         """Separate the heads: (B, T, inner) to (B, heads, T, d)."""

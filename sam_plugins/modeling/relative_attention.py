@@ -1,0 +1,118 @@
+"""Attention over a grid with decomposed relative positions (MViTv2, arXiv 2112.01526; ViTDet).
+
+To the product of a query and a key is added what the query says about their distance along each
+axis. The sum of both is a matrix of tokens x tokens for each head, 800 MB for one block of ViT-B at
+1024 pixels: on a CPU it is made and used piece by piece, so that it never leaves the caches.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from sam_plugins.modeling.cpu import runs_eagerly_on_cpu
+
+# Query-key pairs that are weighed at once on a CPU: 8 MB of float32, a part of the caches.
+PAIRS_AT_ONCE = 2**21
+
+
+def grid_attention(qkv: Tensor, num_heads: int, table_h: Tensor, table_w: Tensor) -> Tensor:
+    """Attend within each grid of a batch.
+
+    Parameters
+    ----------
+    qkv : Tensor of shape (B, h, w, 3 * D)
+        Queries, keys and values, each with its heads one after the other.
+    num_heads : int
+        Attention heads.
+    table_h, table_w : Tensor of shape (2 * stored - 1, D / num_heads)
+        An embedding for each distance along an axis, see `relative_positions`.
+
+    Returns
+    -------
+    Tensor of shape (B, h, w, D)
+
+    Notes
+    -----
+    The positions are weighed with the queries as they are; only the product with the keys is
+    scaled by the root of a head's width.
+    """
+    batch, height, width, channels = qkv.shape
+    tokens = height * width
+    heads = qkv.reshape(batch, tokens, 3, num_heads, -1)  # (B, N, 3, heads, d)
+    q, k, v = heads.permute(2, 0, 3, 1, 4)  # (B, heads, N, d) each
+    grid = q.unflatten(2, (height, width))  # (B, heads, h, w, d)
+    positions_h = relative_positions(table_h, height).to(q.dtype)  # (h, h, d)
+    positions_w = relative_positions(table_w, width).to(q.dtype)  # (w, w, d)
+    bias_h = torch.einsum("bnyxd,ykd->bnyxk", grid, positions_h)  # (B, heads, h, w, h)
+    bias_w = torch.einsum("bnyxd,xkd->bnyxk", grid, positions_w)  # (B, heads, h, w, w)
+    if runs_eagerly_on_cpu(qkv):
+        out = _attend_in_pieces(q, k, v, bias_h, bias_w)  # (B, N, heads, d)
+    else:
+        bias = _sum(bias_h, bias_w)  # (B, heads, N, N)
+        out = functional.scaled_dot_product_attention(q, k, v, attn_mask=bias).transpose(1, 2)
+    return out.reshape(batch, height, width, channels // 3)
+
+
+def _attend_in_pieces(q: Tensor, k: Tensor, v: Tensor, bias_h: Tensor, bias_w: Tensor) -> Tensor:
+    """Attend with the bias of a few heads, or of some rows of one head, at a time."""
+    batch, num_heads, tokens, head_dim = q.shape
+    height, width = bias_h.shape[-1], bias_w.shape[-1]
+    heads_at_once = min(num_heads, max(1, PAIRS_AT_ONCE // tokens**2))
+    rows_at_once = min(height, max(1, PAIRS_AT_ONCE // (width * tokens)))
+    out = q.new_empty(batch, tokens, num_heads, head_dim)
+    for image in range(batch):
+        for first in range(0, num_heads, heads_at_once):
+            heads = slice(first, first + heads_at_once)
+            # Rows of one head lie far apart between the other heads': gathered once for all pieces.
+            keys, values = (x[image, None, heads].contiguous() for x in (k, v))
+            for top in range(0, height, rows_at_once):
+                rows = slice(top, top + rows_at_once)
+                part = slice(top * width, (top + rows_at_once) * width)
+                out[image, part, heads] = functional.scaled_dot_product_attention(
+                    q[image, None, heads, part],
+                    keys,
+                    values,
+                    attn_mask=_sum(
+                        bias_h[image, None, heads, rows], bias_w[image, None, heads, rows]
+                    ),
+                )[0].transpose(0, 1)  # (part, heads, d)
+    return out
+
+
+def _sum(bias_h: Tensor, bias_w: Tensor) -> Tensor:
+    """Bias of each query-key pair: (B, heads, h, w, keys h), (.., keys w) to (B, heads, N, N)."""
+    bias = bias_h[..., :, None] + bias_w[..., None, :]  # (B, heads, h, w, keys h, keys w)
+    return bias.flatten(4).flatten(2, 3)
+
+
+def relative_positions(table: Tensor, size: int) -> Tensor:
+    """Relative position embedding of each pair of ``size`` positions on an axis.
+
+    Parameters
+    ----------
+    table : Tensor of shape (2 * stored - 1, d)
+        One embedding for each distance, from the most negative to the most positive.
+    size : int
+        Positions on the axis. The table is resized linearly if it was stored for another size.
+
+    Returns
+    -------
+    Tensor of shape (size, size, d)
+        Row: query, column: key.
+
+    Examples
+    --------
+    >>> table = torch.tensor([[-1.0], [0.0], [1.0]])
+    >>> relative_positions(table, 2)[..., 0].tolist()
+    [[0.0, -1.0], [1.0, 0.0]]
+    """
+    length = 2 * size - 1
+    if table.shape[0] != length:
+        table = functional.interpolate(
+            table.float().T[None], size=length, mode="linear", align_corners=False
+        )[0].T  # (length, d)
+    positions = torch.arange(size, device=table.device)
+    distance = positions[:, None] - positions[None, :] + (size - 1)  # (size, size)
+    return table[distance]
