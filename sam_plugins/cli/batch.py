@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from sam_plugins.cli.inputs import InputImage, Page, list_pages
 from sam_plugins.cli.results import CannotWriteError, Format, ResultFolder, Results
-from sam_plugins.cli.terminal import Bars, one_line, progress_bars, say
+from sam_plugins.cli.terminal import Bars, counted, one_line, progress_bars, say
 
 if TYPE_CHECKING:
     from sam_plugins.automatic import AutomaticSettings
@@ -35,10 +35,10 @@ class Tally:
     failed: int = 0
 
     def __str__(self) -> str:
-        made = len(self.pages) - self.kept
+        made = counted(len(self.pages) - self.kept, "image")
         return (
-            f"{made} images segmented, {self.kept} complete before, {self.failed} failed; "
-            f"{self.masks} masks"
+            f"{made} segmented, {self.kept} complete before, {self.failed} failed; "
+            f"{counted(self.masks, 'mask')}"
         )
 
 
@@ -77,7 +77,7 @@ class Batch:
 
         Raises
         ------
-        OSError
+        CannotWriteError
             If results cannot be written, for example on a full disk: going on would be in vain.
         """
         tally = Tally()
@@ -104,7 +104,7 @@ class Batch:
             if results is None or missing:
                 results = self._complete(page, results, missing, bars)
                 seconds = time.perf_counter() - began
-                say(f"{page.name}: {len(results.records)} masks in {seconds:.1f} s")
+                say(f"{page.name}: {counted(len(results.records), 'mask')} in {seconds:.1f} s")
             else:
                 tally.kept += 1
         except CannotWriteError:

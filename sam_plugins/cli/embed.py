@@ -10,7 +10,7 @@ import typer
 
 from sam_plugins.cli import options
 from sam_plugins.cli.inputs import find_images, list_pages, no_images
-from sam_plugins.cli.terminal import megabytes, one_line, progress_bars, say
+from sam_plugins.cli.terminal import counted, megabytes, one_line, progress_bars, say
 
 
 def embed(
@@ -54,6 +54,6 @@ def embed(
                 say(f"Error: {image.name}: {one_line(error)}")
     seconds = time.perf_counter() - began
     usage = megabytes(EmbeddingCache().disk_usage())
-    say(f"{embedded} images embedded in {seconds:.1f} s; the cache holds {usage}.")
+    say(f"{counted(embedded, 'image')} embedded in {seconds:.1f} s; the cache holds {usage}.")
     if failed:
         raise typer.Exit(1)

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 # Raised when the layout of a record changes, so that older ones are not taken for complete.
 RECORD_VERSION = 1
 
-
 # Temporary files of `sam_plugins.files.atomic_path`, which a killed process cannot remove.
 _LEFTOVERS = ".*.partial*"
 
@@ -69,6 +68,57 @@ class Results:
     source: Mapping[str, Any]
     image_size: tuple[int, int]
     records: tuple[MaskRecord, ...]
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is kept of one complete image.
+
+    Parameters
+    ----------
+    results : Results
+        Its masks.
+    formats : tuple of Format
+        In which formats they were written.
+    made_with : mapping
+        See `ResultFolder`.
+    """
+
+    results: Results
+    formats: tuple[Format, ...]
+    made_with: Mapping[str, Any]
+
+    def as_json(self) -> dict[str, Any]:
+        """The record as JSON holds it; it has no times, so that equal work gives equal files."""
+        return {
+            "record": RECORD_VERSION,
+            "made_with": self.made_with,
+            "source": self.results.source,
+            "formats": self.formats,
+            "image_size": self.results.image_size,
+            "masks": [mask.as_dict() for mask in self.results.records],
+        }
+
+    @classmethod
+    def from_json(cls, saved: Mapping[str, Any]) -> Record:
+        """Read what `as_json` gave.
+
+        Raises
+        ------
+        ValueError, KeyError, TypeError
+            If it is damaged or of another version.
+        """
+        from sam_plugins.masks.records import MaskRecord
+
+        if saved["record"] != RECORD_VERSION:
+            raise ValueError(f"record {saved['record']!r} is not of version {RECORD_VERSION}")
+        height, width = saved["image_size"]
+        masks = tuple(MaskRecord.from_dict(mask) for mask in saved["masks"])
+        return cls(
+            results=Results(saved["source"], (height, width), masks),
+            formats=tuple(Format(name) for name in saved["formats"]),
+            made_with=saved["made_with"],
+        )
 
 
 @dataclass(frozen=True)
@@ -114,7 +164,7 @@ class ResultFolder:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise CannotWriteError(f"cannot write results: {one_line(error)}") from error
+            raise _cannot_write(error) from error
         names = {Path(image.name).parent for image in images}
         for parent in (
             *(self.folder / name for name in names),
@@ -138,16 +188,15 @@ class ResultFolder:
         written : frozenset of Format
             In which formats they are there.
         """
-        try:
-            saved = json.loads(self._record_path(page).read_text(encoding="utf-8"))
-            if saved["made_with"] != self.made_with or saved["source"] != page.identity():
-                return None, frozenset()
-            results = _results_from_json(saved)
-            formats = [Format(name) for name in saved["formats"]]
-        except (ValueError, KeyError, TypeError, FileNotFoundError):
+        saved = self._read(page)
+        if saved is None or saved.made_with != self.made_with:
             return None, frozenset()
-        return results, frozenset(
-            each for each in formats if each is Format.COCO or self._path(page, each).is_file()
+        if saved.results.source != page.identity():
+            return None, frozenset()
+        return saved.results, frozenset(
+            each
+            for each in saved.formats
+            if each is Format.COCO or self._path(page, each).is_file()
         )
 
     def write(
@@ -171,21 +220,14 @@ class ResultFolder:
         CannotWriteError
             If the folder takes no more.
         """
-        record = self._record_path(page)
+        path = self._record_path(page)
         try:
-            record.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
             for each in missing:
                 self._write_one(page, results, pixels, each)
-            content = {
-                "made_with": self.made_with,
-                "source": results.source,
-                "formats": self.formats,
-                "image_size": results.image_size,
-                "masks": [record.as_dict() for record in results.records],
-            }
-            _write_json(record, content)
+            _write_json(path, Record(results, self.formats, self.made_with).as_json())
         except OSError as error:
-            raise CannotWriteError(f"cannot write results: {one_line(error)}") from error
+            raise _cannot_write(error) from error
 
     def write_coco(self, pages: Sequence[Page]) -> None:
         """Write the COCO file of the run from the records of its images.
@@ -194,18 +236,34 @@ class ResultFolder:
         ----------
         pages : sequence of Page
             The complete images, in order.
+
+        Raises
+        ------
+        CannotWriteError
+            If the folder takes no more, or a record was removed meanwhile.
         """
         from sam_plugins.masks.writers import ImageRecords, write_coco
 
         entries = []
         for page in pages:
-            results, _ = self.load(page)
-            if results is not None:
-                entries.append(ImageRecords(page.name, results.image_size, results.records))
+            saved = self._read(page)
+            if saved is None:
+                raise CannotWriteError(
+                    f"the record of {page.name} is gone: was it removed by another run?"
+                )
+            results = saved.results
+            entries.append(ImageRecords(page.name, results.image_size, results.records))
         try:
             write_coco(self.coco_path, entries)
         except OSError as error:
-            raise CannotWriteError(f"cannot write results: {one_line(error)}") from error
+            raise _cannot_write(error) from error
+
+    def _read(self, page: Page) -> Record | None:
+        """An image's record; None if there is none, or a damaged one."""
+        try:
+            return Record.from_json(json.loads(self._record_path(page).read_text("utf-8")))
+        except (ValueError, KeyError, TypeError, FileNotFoundError):
+            return None
 
     def _write_one(
         self, page: Page, results: Results, pixels: NDArray[Any], chosen: Format
@@ -231,12 +289,8 @@ class ResultFolder:
         return self._state / f"{page.name}.json"
 
 
-def _results_from_json(saved: Mapping[str, Any]) -> Results:
-    from sam_plugins.masks.records import MaskRecord
-
-    height, width = saved["image_size"]
-    records = tuple(MaskRecord.from_dict(mask) for mask in saved["masks"])
-    return Results(saved["source"], (height, width), records)
+def _cannot_write(error: OSError) -> CannotWriteError:
+    return CannotWriteError(f"cannot write results: {one_line(error)}")
 
 
 def _write_json(path: Path, content: Any) -> None:

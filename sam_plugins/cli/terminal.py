@@ -49,6 +49,17 @@ def megabytes(count: int) -> str:
     return f"{count / 1e6:.1f} MB" if count < 1e9 else f"{count / 1e9:.2f} GB"
 
 
+def counted(count: int, noun: str) -> str:
+    """A number of things for people.
+
+    Examples
+    --------
+    >>> counted(1, "image"), counted(2, "mask")
+    ('1 image', '2 masks')
+    """
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def show_table(table: Table) -> None:
     """Write a table to standard output."""
     from rich.console import Console

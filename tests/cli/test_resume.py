@@ -73,7 +73,7 @@ def test_a_changed_image_is_done_again(segment: Command, folder: Path, tmp_path:
     Image.fromarray(np.random.default_rng(9).integers(0, 255, (30, 40, 3)).astype(np.uint8)).save(
         folder / "a.png"
     )
-    assert "1 images segmented, 2 complete before" in segment("--resume").err
+    assert "1 image segmented, 2 complete before" in segment("--resume").err
     assert Image.open(tmp_path / "out" / "a.png.overlay.png").size == (40, 30)
 
 
@@ -116,7 +116,7 @@ def test_a_damaged_record_is_made_again(segment: Command, tmp_path: Path, damage
     segment()
     before = contents(tmp_path / "out")
     (tmp_path / "out" / ".sam-plugins" / "a.png.json").write_text(damage)
-    assert "1 images segmented, 2 complete before" in segment("--resume").err
+    assert "1 image segmented, 2 complete before" in segment("--resume").err
     assert contents(tmp_path / "out") == before
 
 
