@@ -6,12 +6,16 @@ key names and shapes.
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from sam_plugins.modeling.configs import TinyViTConfig
+from sam_plugins.modeling.cpu import Linear, by_stripes, linear
 from sam_plugins.modeling.layers import check_frame, neck
+from sam_plugins.modeling.windows import from_windows, to_windows
 
 # Width of an attention head (TinyViT, Table 1).
 HEAD_DIM = 32
@@ -65,7 +69,8 @@ class TinyViT(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Encode (B, 3, H, W), normalised, to (B, out_channels, H / 16, W / 16)."""
         check_frame(x.shape, self.patch_size)
-        x = self.patch_embed(x.contiguous(memory_format=torch.channels_last))  # (B, C, H/4, W/4)
+        x = x.to(self.norm_head.weight.dtype, memory_format=torch.channels_last)
+        x = self.patch_embed(x)  # (B, C, H/4, W/4)
         for stage in self.layers:
             x = stage(x)
         return self.neck(x)  # (B, out_channels, H/16, W/16)
@@ -105,7 +110,24 @@ class ConvNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, in_channels, H, W) to (B, out_channels, H / stride, W / stride)."""
-        return self.bn(self.c(x))
+        if self.training:
+            return self.bn(self.c(x))
+        weight, bias = self._folded()
+        if weight.shape[1:] == (*x.shape[1:2], 1, 1) and self.c.stride == (1, 1):
+            rows = linear(x.permute(0, 2, 3, 1), weight[:, :, 0, 0], bias)  # (B, H, W, out)
+            return rows.permute(0, 3, 1, 2)
+        return functional.conv2d(
+            x, weight, bias, self.c.stride, self.c.padding, groups=self.c.groups
+        )
+
+    def _folded(self) -> tuple[Tensor, Tensor]:
+        """Weight and bias of a convolution that does both, with the statistics as they are now."""
+        norm, dtype = self.bn, self.c.weight.dtype
+        mean, variance = cast(Tensor, norm.running_mean), cast(Tensor, norm.running_var)
+        scale = norm.weight.float() * (variance.float() + norm.eps).rsqrt()  # (out,)
+        weight = self.c.weight.float() * scale[:, None, None, None]
+        bias = norm.bias.float() - mean.float() * scale
+        return weight.to(dtype), bias.to(dtype)
 
 
 class Stem(nn.Module):
@@ -243,26 +265,20 @@ class TinyViTBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, width, h, w) to the same shape."""
         rows = x.permute(0, 2, 3, 1)  # (B, h, w, C)
-        x = (rows + self._in_windows(rows)).permute(0, 3, 1, 2)  # (B, C, h, w)
-        rows = self.local_conv(x).permute(0, 2, 3, 1)  # (B, h, w, C)
-        return (rows + self.mlp(rows)).permute(0, 3, 1, 2)  # (B, C, h, w)
+        rows = by_stripes(self._attend, rows, self.window_size)
+        x = self.local_conv(rows.permute(0, 3, 1, 2))  # (B, C, h, w)
+        rows = by_stripes(self._mlp, x.permute(0, 2, 3, 1), self.window_size)
+        return rows.permute(0, 3, 1, 2)  # (B, C, h, w)
 
-    def _in_windows(self, x: Tensor) -> Tensor:
-        """Attend in windows; the grid is padded with zeros before the norm, and not masked."""
-        batch, height, width, dim = x.shape
-        size = self.window_size
-        rows, columns = -(-height // size), -(-width // size)
-        x = functional.pad(x, (0, 0, 0, columns * size - width, 0, rows * size - height))
-        x = x.reshape(batch, rows, size, columns, size, dim)
-        x = x.transpose(2, 3).reshape(-1, size * size, dim)  # (B * rows * columns, N, C)
-        x = self.attn(x)
-        x = x.view(batch, rows, columns, size, size, dim).transpose(2, 3)
-        x = x.reshape(batch, rows * size, columns * size, dim)
-        return x[:, :height, :width]  # (B, h, w, C)
+    def _attend(self, x: Tensor) -> Tensor:
+        return x + self.attn(x)
+
+    def _mlp(self, x: Tensor) -> Tensor:
+        return x + self.mlp(x)
 
 
 class WindowAttention(nn.Module):
-    """Multi-head attention in a window with a learned bias for each distance.
+    """Multi-head attention in windows with a learned bias for each distance.
 
     Parameters
     ----------
@@ -285,19 +301,26 @@ class WindowAttention(nn.Module):
         self.num_heads = num_heads
         self.window_size = window_size
         self.norm = nn.LayerNorm(width)
-        self.qkv = nn.Linear(width, 3 * HEAD_DIM * num_heads)
-        self.proj = nn.Linear(HEAD_DIM * num_heads, width)
+        self.qkv = Linear(width, 3 * HEAD_DIM * num_heads)
+        self.proj = Linear(HEAD_DIM * num_heads, width)
         # One for each distance |dy|, |dx| along the axes, row by row.
         self.attention_biases = nn.Parameter(torch.zeros(num_heads, window_size**2))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map windows of tokens (windows, N, C) to the same shape."""
-        qkv = self.qkv(self.norm(x)).unflatten(-1, (self.num_heads, 3 * HEAD_DIM))
+        """Map (B, h, w, C) to the same shape."""
+        height, width, dim = x.shape[1:]
+        size = self.window_size
+        # The grid is padded with zeros before the norm, and the padding is not masked: all that is
+        # left of it are the projections of normalised zeros.
+        padding = self.qkv(self.norm(x.new_zeros(1, dim)))[0]  # (3 heads d,)
+        qkv = to_windows(self.qkv(self.norm(x)), size, fill=padding)
+        qkv = qkv.reshape(-1, size**2, self.num_heads, 3 * HEAD_DIM)
         # The channels of q, k and v follow each other within each head.
         q, k, v = qkv.transpose(1, 2).split(HEAD_DIM, dim=-1)  # (windows, heads, N, d) each
         bias = self._bias().to(q.dtype)
         out = functional.scaled_dot_product_attention(q, k, v, attn_mask=bias)
-        return self.proj(out.transpose(1, 2).flatten(2))  # (windows, N, C)
+        out = out.transpose(1, 2).reshape(-1, size, size, self.num_heads * HEAD_DIM)
+        return self.proj(from_windows(out, (height, width)))  # (B, h, w, C)
 
     def _bias(self) -> Tensor:
         """Bias of each query-key pair: (1, heads, N, N)."""
@@ -320,8 +343,8 @@ class Mlp(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(width)
-        self.fc1 = nn.Linear(width, EXPANSION * width)
-        self.fc2 = nn.Linear(EXPANSION * width, width)
+        self.fc1 = Linear(width, EXPANSION * width)
+        self.fc2 = Linear(EXPANSION * width, width)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (..., width) to the same shape."""
