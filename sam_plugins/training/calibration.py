@@ -122,8 +122,19 @@ def iou_error(model: LiteSam, batch: Batch) -> tuple[Tensor, Tensor]:
     return errors.sum(), errors.detach()
 
 
-def calibrate(model: LiteSam, stream: Iterator[Batch], *, minutes: float) -> None:
-    """Train the IoU head of a model for some minutes, all else frozen.
+def calibrate(
+    model: LiteSam, stream: Iterator[Batch], *, minutes: float = math.inf, most_steps: int = 100_000
+) -> None:
+    """Train the IoU head of a model for some minutes or steps, all else frozen.
+
+    Parameters
+    ----------
+    model : LiteSam
+        Its head is changed in place.
+    stream : iterator of Batch
+        Crops with objects.
+    minutes, most_steps : float, int
+        Whichever ends first.
 
     Raises
     ------
@@ -137,7 +148,10 @@ def calibrate(model: LiteSam, stream: Iterator[Batch], *, minutes: float) -> Non
         parameter.requires_grad_(True)
     optimizer = torch.optim.AdamW(head, weight_decay=0.0)
     start, steps, recent = time.monotonic(), 0, list[Tensor]()
-    while (progress := (time.monotonic() - start) / (60 * minutes)) < 1:
+    while True:
+        progress = max((time.monotonic() - start) / (60 * minutes), steps / most_steps)
+        if progress >= 1:
+            break
         rise, fall = min(1, (steps + 1) / WARM_UP), 0.5 * (1 + math.cos(math.pi * progress))
         optimizer.param_groups[0]["lr"] = LEARNING_RATE * rise * fall
         loss, errors = iou_error(model, next(stream).to(model.device))

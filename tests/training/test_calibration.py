@@ -67,9 +67,9 @@ def test_only_the_head_learns_and_background_becomes_unlikely():
     before = {name: value.clone() for name, value in model.state_dict().items()}
     stream = itertools.repeat(a_batch())
     first = iou_error(model.eval(), a_batch())[1]
-    calibrate(model, stream, minutes=0.05)
+    calibrate(model, stream, most_steps=120)
     last = iou_error(model, a_batch())[1]
-    assert last[1] < 0.3 * first[1]
+    assert last[1] < 0.5 * first[1]
     assert last.sum() < first.sum()
     changed = {
         name for name, value in model.state_dict().items() if not torch.equal(value, before[name])
@@ -87,4 +87,4 @@ def test_an_error_that_is_not_a_number_stops():
     with torch.no_grad():
         model.mask_decoder.iou_from_mask.layers[0].weight.fill_(torch.nan)
     with pytest.raises(FloatingPointError, match="step 0"):
-        calibrate(model, itertools.repeat(a_batch()), minutes=0.05)
+        calibrate(model, itertools.repeat(a_batch()), most_steps=5)
