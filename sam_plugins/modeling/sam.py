@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -63,10 +64,21 @@ class Sam(Float32Buffers):
         self.image_encoder = image_encoder
         self.prompt_encoder = prompt_encoder
         self.mask_decoder = mask_decoder
+        self._register_pixel_statistics()
+
+    def _register_pixel_statistics(self, device: torch.device | None = None) -> None:
         # Not in the official files, so not persistent.
-        mean = torch.tensor(PIXEL_MEAN).view(3, 1, 1)
-        self.register_buffer("pixel_mean", mean, persistent=False)
-        self.register_buffer("pixel_std", torch.tensor(PIXEL_STD).view(3, 1, 1), persistent=False)
+        for name, values in (("pixel_mean", PIXEL_MEAN), ("pixel_std", PIXEL_STD)):
+            statistic = torch.tensor(values, device=device).view(3, 1, 1)
+            self.register_buffer(name, statistic, persistent=False)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        was_meta = self.pixel_mean.is_meta
+        super()._apply(fn, recurse)
+        if was_meta and not self.pixel_mean.is_meta:
+            # Given memory after it was built without any: no checkpoint will fill these.
+            self._register_pixel_statistics(self.pixel_mean.device)
+        return self
 
     @property
     def device(self) -> torch.device:
