@@ -1,7 +1,7 @@
 """Making the peers importable beside a CPU build of torch.
 
 The package index has torchvision only as a CUDA build. Beside a CPU build of torch its native
-library cannot be loaded, and then importing torchvision fails, because it describes an operator that
+library cannot be loaded, and importing torchvision fails, because it describes an operator that
 does not exist. Of the native operators the peers use one, non-maximum suppression: it is defined
 here by the textbook, if torchvision could not bring its own. All else in the peers is their own.
 """

@@ -35,7 +35,7 @@ DONE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
 TERMINATED, BROKEN_PIPE = 143, 141
 
 _DEBUG = "SAM_PLUGINS_DEBUG"
-# UsageError: public in no version of typer, which ships its own copy of click since 0.2x.
+# UsageError. Typer does not export it, and newer versions bring a copy of click of their own.
 _USAGE_ERROR: type[Any] = typer.BadParameter.__mro__[1]
 
 

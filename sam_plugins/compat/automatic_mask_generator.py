@@ -13,7 +13,7 @@ from sam_plugins.cache import EmbeddingCache
 from sam_plugins.modeling.sam import Sam
 from sam_plugins.predictor import Predictor
 
-OUTPUT_MODES = {
+OUTPUT_MODES: dict[str, Output] = {
     "binary_mask": "binary_mask",
     "uncompressed_rle": "uncompressed_rle",
     "coco_rle": "rle",

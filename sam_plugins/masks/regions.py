@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 Mask = NDArray[np.bool_]
 
 
-def _label(mask: Mask) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+def _label(mask: Mask) -> tuple[NDArray[Any], NDArray[Any]]:
     """Regions (H, W), 1 .. n, that touch at sides or corners, and their areas, 0 .. n."""
     from scipy import ndimage
 

@@ -174,18 +174,15 @@ BOUND = 60 << 10
 
 def work(seed):
     pick = random.Random(seed)
-    until = time.monotonic() + 2
-    while time.monotonic() < until:
+    for _ in range(80):
         cache = EmbeddingCache(folder / "c", memory_bytes=0, disk_bytes=BOUND)
         index = pick.randrange(12)
         found = cache.get_or_compute(f"k{index}", lambda: make(index, 1 + index))
         assert number(found) == index
-        if pick.random() < 0.02:
-            cache.clear()
 
 finish([start(work, seed) for seed in range(4)])
 cache = EmbeddingCache(folder / "c", disk_bytes=BOUND)
-assert cache.disk_usage() <= BOUND, cache.disk_usage()
+assert BOUND // 2 < cache.disk_usage() <= BOUND, cache.disk_usage()
 for path in (folder / "c").glob("*.safetensors"):
     assert number(ImageEmbedding.load(path, key=path.stem)) == int(path.stem[1:])
 assert list((folder / "c").glob(".*")) == []

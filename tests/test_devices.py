@@ -1,0 +1,57 @@
+"""Choice of device and precision; batches that shrink when memory is spent."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sam_plugins.devices import choose_device, choose_precision, in_shrinking_batches
+
+
+def test_auto_takes_the_best_device_there_is():
+    expected = "cuda" if torch.cuda.is_available() else "cpu"
+    if not torch.backends.mps.is_available():
+        assert choose_device("auto").type == expected
+
+
+@pytest.mark.parametrize("name", ["gpu", "cuda:99", "", "xpu", "meta"])
+def test_an_absent_device_is_an_error_that_names_it(name):
+    with pytest.raises(ValueError, match="auto") as caught:
+        choose_device(name)
+    assert repr(name) in str(caught.value)
+
+
+def test_an_unknown_precision_is_an_error():
+    with pytest.raises(ValueError, match="float8"):
+        choose_precision(torch.device("cpu"), "float8")
+
+
+def test_precision_can_be_forced():
+    assert choose_precision(torch.device("cpu"), "float32") == "float32"
+    assert choose_precision(torch.device("cpu"), "auto") in ("float32", "bfloat16")
+
+
+@given(count=st.integers(0, 40), fits=st.integers(1, 10), batch_size=st.integers(1, 50))
+def test_batches_shrink_until_they_fit_and_nothing_is_lost(count, fits, batch_size):
+    tried = []
+
+    def run(batch):
+        tried.append(len(batch))
+        if len(batch) > fits:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return [item * 10 for item in batch]
+
+    assert in_shrinking_batches(range(count), run, batch_size=batch_size) == [
+        item * 10 for item in range(count)
+    ]
+    # Memory that did not suffice once is not asked for again.
+    failed = [size for size in tried if size > fits]
+    assert failed == sorted(set(failed), reverse=True)
+
+
+def test_one_item_that_does_not_fit_is_an_error():
+    def run(batch):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with pytest.raises(torch.OutOfMemoryError):
+        in_shrinking_batches([1, 2], run, batch_size=2)
