@@ -9,8 +9,13 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
+from benchmarks import peers
+
 if TYPE_CHECKING:
     from sam_plugins.modeling.sam import Sam
+
+# Before any test imports a peer.
+peers.prepare()
 
 # No deadline: the first call of a compiled kernel takes seconds. HYPOTHESIS_PROFILE=thorough
 # searches longer.

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from sam_plugins.automatic import AutomaticSettings, generate
 from sam_plugins.cache import EmbeddingCache
+from sam_plugins.masks.records import Output
 from sam_plugins.modeling.sam import Sam
 from sam_plugins.predictor import Predictor
 

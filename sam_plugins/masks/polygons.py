@@ -58,8 +58,7 @@ def mask_to_polygons(mask: NDArray[Any], *, tolerance: float = 0.0) -> list[Poly
         raise ValueError(f"a mask has two axes (H, W), got the shape {foreground.shape}")
     corners, starts = kernels.trace_rings(np.pad(foreground, 1))
     rings = [
-        corners[start:stop].astype(np.float64) - 1
-        for start, stop in itertools.pairwise(starts)
+        corners[start:stop].astype(np.float64) - 1 for start, stop in itertools.pairwise(starts)
     ]
     outer = [ring for ring in rings if _signed_area(ring) > 0]
     holes = [ring for ring in rings if _signed_area(ring) < 0]
