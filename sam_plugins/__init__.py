@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from sam_plugins.errors import SamPluginsError
     from sam_plugins.images import Normalization, read_image
     from sam_plugins.masks.records import MaskRecord
-    from sam_plugins.predictor import Prediction, Predictor
+    from sam_plugins.prediction import Prediction
+    from sam_plugins.predictor import Predictor
     from sam_plugins.prompts import Prompt
 
 __version__ = "0.1.0"
@@ -26,7 +27,7 @@ _HOME = {
     "ImageEmbedding": "embedding",
     "MaskRecord": "masks.records",
     "Normalization": "images",
-    "Prediction": "predictor",
+    "Prediction": "prediction",
     "Predictor": "predictor",
     "Prompt": "prompts",
     "Proposals": "automatic",

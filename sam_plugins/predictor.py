@@ -10,7 +10,6 @@ import os
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +20,9 @@ from sam_plugins.devices import choose_device, choose_precision, in_shrinking_ba
 from sam_plugins.embedding import ImageEmbedding
 from sam_plugins.errors import InvalidPromptError, SamPluginsError
 from sam_plugins.frames import Frame
-from sam_plugins.images import Normalization, content_key, read_image, to_rgb
+from sam_plugins.images import Normalization, Planes, content_key, read_image, to_rgb
+from sam_plugins.prediction import Prediction
+from sam_plugins.prompt_tensors import form_of, prompt_tensors
 from sam_plugins.prompts import Prompt
 
 if TYPE_CHECKING:
@@ -34,78 +35,6 @@ if TYPE_CHECKING:
 # of prompts (about 40 MB each) still profit from the caches; many on a GPU, which they fill.
 CPU_PROMPTS_PER_BATCH = 4
 GPU_PROMPTS_PER_BATCH = 64
-
-
-@dataclass(frozen=True, eq=False)
-class Prediction:
-    """The model's answer to one prompt: K candidate masks, best guesses of their quality.
-
-    Parameters
-    ----------
-    low_resolution_logits : ndarray of shape (K, h, w), float32
-        Unthresholded masks that cover the model's frame; each can be the mask of a next prompt.
-    predicted_iou : ndarray of shape (K,), float32
-        The model's own estimate of each mask's intersection over union with the object.
-    frame : Frame
-        How the image lies in the model's frame.
-    threshold : float
-        Logits above it are foreground.
-
-    Notes
-    -----
-    K is 3 for a single ambiguous hint (whole, part, subpart; paper, §3) and 1 otherwise. Masks are
-    brought to the image's size when they are asked for: whoever wants one mask pays for one.
-    """
-
-    low_resolution_logits: NDArray[np.float32]
-    predicted_iou: NDArray[np.float32]
-    frame: Frame
-    threshold: float = 0.0
-
-    def __len__(self) -> int:
-        return len(self.predicted_iou)
-
-    @property
-    def best(self) -> int:
-        """Index of the mask with the highest predicted IoU."""
-        return int(self.predicted_iou.argmax())
-
-    def mask(self, index: int) -> NDArray[np.bool_]:
-        """Mask number ``index`` at the original image's size: (H, W), bool."""
-        from sam_plugins.masks.streaming import mask_at_image_size
-
-        return mask_at_image_size(
-            self.low_resolution_logits[index], self.frame, threshold=self.threshold
-        )
-
-    @cached_property
-    def best_mask(self) -> NDArray[np.bool_]:
-        """The mask with the highest predicted IoU at the original image's size: (H, W), bool."""
-        return self.mask(self.best)
-
-    @cached_property
-    def masks(self) -> NDArray[np.bool_]:
-        """All masks at the original image's size: (K, H, W), bool."""
-        return np.stack([self.mask(index) for index in range(len(self))])
-
-    def refine(self, prompt: Prompt, *, index: int | None = None) -> Prompt:
-        """Give a prompt that also carries one of these masks, to predict from again.
-
-        Parameters
-        ----------
-        prompt : Prompt
-            The points and boxes so far, usually with one more corrective point.
-        index : int, optional
-            Which mask to start from; the best one if omitted.
-
-        Returns
-        -------
-        Prompt
-            The same prompt with this prediction's unthresholded logits as its mask (paper, §A:
-            the logits and not the thresholded mask are passed on).
-        """
-        chosen = self.best if index is None else index
-        return replace(prompt, mask=self.low_resolution_logits[chosen])
 
 
 class Predictor:
@@ -239,22 +168,19 @@ class Predictor:
         settings = normalization or Normalization()
 
         def embed_some(batch: Sequence[Any]) -> list[ImageEmbedding]:
-            arrays = [
-                read_image(image) if isinstance(image, str | os.PathLike) else image
+            planes = [
+                Planes.loaded(
+                    read_image(image) if isinstance(image, str | os.PathLike) else image,
+                    normalization=settings,
+                    channel_axis=channel_axis,
+                )
                 for image in batch
             ]
-            keys = [
-                content_key(array, normalization=settings, channel_axis=channel_axis)
-                for array in arrays
-            ]
+            keys = [content_key(each, normalization=settings) for each in planes]
 
             def encode(indices: Sequence[int]) -> list[ImageEmbedding]:
-                rgb = [
-                    to_rgb(arrays[index], normalization=settings, channel_axis=channel_axis)
-                    for index in indices
-                ]
                 return self.encode_rgb(
-                    rgb,
+                    [to_rgb(planes[index], normalization=settings) for index in indices],
                     content_keys=[keys[index] for index in indices],
                     normalization_key=settings.key(),
                 )
@@ -410,7 +336,7 @@ class Predictor:
         groups: dict[tuple[Any, ...], list[int]] = defaultdict(list)
         for index, prompt in enumerate(prompts):
             many = prompt.count == 1 if multimask is None else multimask
-            groups[(*_form(prompt), many)].append(index)
+            groups[(*form_of(prompt), many)].append(index)
         answers: dict[int, Prediction] = {}
         for form, indices in groups.items():
             members = [prompts[index] for index in indices]
@@ -451,31 +377,15 @@ class Predictor:
         def run(batch: Sequence[Prompt]) -> list[tuple[NDArray[Any], NDArray[Any]]]:
             with torch.inference_mode():
                 logits, predicted_iou = self.model.decode(
-                    features, **self._tensors(embedding.frame, batch), multimask=multimask
+                    features,
+                    **prompt_tensors(batch, embedding.frame, self.device),
+                    multimask=multimask,
                 )
             pair = logits.float().cpu().numpy(), predicted_iou.float().cpu().numpy()
             return list(zip(*pair, strict=True))
 
         answers = in_shrinking_batches(prompts, run, batch_size=self.prompts_per_batch)
         return np.stack([logits for logits, _ in answers]), np.stack([iou for _, iou in answers])
-
-    def _tensors(self, frame: Frame, prompts: Sequence[Prompt]) -> dict[str, Tensor | None]:
-        """Prompts of one form as the decoder's arguments, coordinates in the frame."""
-        import torch
-
-        def stack(values: list[NDArray[Any]]) -> Tensor:
-            return torch.from_numpy(np.stack(values)).to(self.device)
-
-        first = prompts[0]
-        points = labels = boxes = mask_logits = None
-        if first.points is not None:
-            points = stack([frame.points_to_frame(p.points) for p in prompts])  # type: ignore[arg-type]
-            labels = stack([p.labels for p in prompts])  # type: ignore[misc]
-        if first.boxes is not None:
-            boxes = stack([frame.boxes_to_frame(p.boxes) for p in prompts])  # type: ignore[arg-type]
-        if first.mask is not None:
-            mask_logits = stack([_mask_logits(frame, p) for p in prompts])[:, None]  # (B, 1, h, w)
-        return {"points": points, "labels": labels, "boxes": boxes, "mask_logits": mask_logits}
 
     def _check(self, embedding: ImageEmbedding, prompts: Sequence[Prompt]) -> None:
         if embedding.weights_hash != self.weights_hash:
@@ -492,23 +402,3 @@ class Predictor:
                     "give points, boxes or a mask"
                 )
             prompt.check_inside(embedding.frame.image_size)
-
-
-def _form(prompt: Prompt) -> tuple[int, int, bool]:
-    """What must agree for two prompts to share a batch: points, boxes, a mask or none."""
-    points = 0 if prompt.points is None else len(prompt.points)
-    boxes = 0 if prompt.boxes is None else len(prompt.boxes)
-    return points, boxes, prompt.mask is not None
-
-
-def _mask_logits(frame: Frame, prompt: Prompt) -> NDArray[np.float32]:
-    mask = prompt.mask
-    assert mask is not None, "prompts in one batch are of one form"
-    if mask.dtype == bool:
-        return frame.mask_to_logits(mask)
-    if mask.shape != frame.low_resolution_size:
-        raise InvalidPromptError(
-            f"a mask of logits must be {frame.low_resolution_size} like the model's low-resolution "
-            f"logits, got {mask.shape}; give a boolean mask of the image's size instead"
-        )
-    return np.asarray(mask, dtype=np.float32)

@@ -20,7 +20,7 @@ from sam_plugins.automatic.selection import Candidates, select_records
 from sam_plugins.automatic.settings import AutomaticSettings
 from sam_plugins.embedding import ImageEmbedding
 from sam_plugins.errors import CancelledError, SamPluginsError
-from sam_plugins.images import Normalization, read_image, to_rgb
+from sam_plugins.images import Normalization, Planes, read_image, to_rgb
 from sam_plugins.masks.records import MaskRecord
 from sam_plugins.prompts import Prompt
 
@@ -59,6 +59,7 @@ def propose(
     *,
     settings: AutomaticSettings | None = None,
     normalization: Normalization | None = None,
+    channel_axis: int | None = None,
     progress: Progress | None = None,
     cancelled: Cancelled | None = None,
 ) -> Proposals:
@@ -72,7 +73,7 @@ def propose(
         An image as for `Predictor.embed`, or its embedding, which suffices without crops.
     settings : AutomaticSettings, optional
         By default those that suit the predictor's model.
-    normalization : Normalization, optional
+    normalization, channel_axis
         See `Predictor.embed`.
     progress : callable, optional
         Called with (done, total) points.
@@ -97,7 +98,7 @@ def propose(
     image's size nor with the number of masks.
     """
     chosen = settings or AutomaticSettings.for_model(predictor.model)
-    size, embeddings = _embeddings(predictor, image, chosen, normalization)
+    size, embeddings = _embeddings(predictor, image, chosen, normalization, channel_axis)
     crops = crops_of(size, chosen)
     total = sum(len(grid_of(chosen, crop.layer)) for crop in crops)
     done = 0
@@ -151,6 +152,7 @@ def generate(
     *,
     settings: AutomaticSettings | None = None,
     normalization: Normalization | None = None,
+    channel_axis: int | None = None,
     progress: Progress | None = None,
     cancelled: Cancelled | None = None,
 ) -> list[MaskRecord]:
@@ -158,7 +160,7 @@ def generate(
 
     Parameters
     ----------
-    predictor, image, settings, normalization, progress, cancelled
+    predictor, image, settings, normalization, channel_axis, progress, cancelled
         See `propose`.
 
     Returns
@@ -171,6 +173,7 @@ def generate(
         image,
         settings=settings,
         normalization=normalization,
+        channel_axis=channel_axis,
         progress=progress,
         cancelled=cancelled,
     )
@@ -184,6 +187,7 @@ def generate_batch(
     batch_size: int = 4,
     settings: AutomaticSettings | None = None,
     normalization: Normalization | None = None,
+    channel_axis: int | None = None,
 ) -> Iterator[list[MaskRecord]]:
     """Find all masks of many images, encoding ``batch_size`` of them at a time.
 
@@ -195,7 +199,7 @@ def generate_batch(
         See `Predictor.embed`.
     batch_size : int
         Images that the encoder takes at once.
-    settings, normalization
+    settings, normalization, channel_axis
         See `propose`.
 
     Yields
@@ -209,10 +213,19 @@ def generate_batch(
         embeddings: Sequence[Any] = batch
         if not chosen.crop_n_layers:
             embeddings = predictor.embed_batch(
-                batch, batch_size=batch_size, normalization=normalization
+                batch,
+                batch_size=batch_size,
+                normalization=normalization,
+                channel_axis=channel_axis,
             )
-        for embedding in embeddings:
-            yield generate(predictor, embedding, settings=chosen, normalization=normalization)
+        for each in embeddings:
+            yield generate(
+                predictor,
+                each,
+                settings=chosen,
+                normalization=normalization,
+                channel_axis=channel_axis,
+            )
 
 
 def _embeddings(
@@ -220,6 +233,7 @@ def _embeddings(
     image: Any,
     settings: AutomaticSettings,
     normalization: Normalization | None,
+    channel_axis: int | None,
 ) -> tuple[tuple[int, int], Iterator[ImageEmbedding]]:
     """The image's size and, one after the other, its crops' embeddings, the whole first."""
     if isinstance(image, ImageEmbedding):
@@ -227,13 +241,14 @@ def _embeddings(
             raise SamPluginsError("crops need the image itself: an embedding is of the whole image")
         return image.frame.image_size, iter([image])
     array = read_image(image) if isinstance(image, str | os.PathLike) else image
-    whole = predictor.embed(array, normalization=normalization)
+    planes = Planes.loaded(array, normalization=normalization, channel_axis=channel_axis)
+    whole = predictor.embed(planes, normalization=normalization)
     if not settings.crop_n_layers:
         return whole.frame.image_size, iter([whole])
 
     def one_by_one() -> Iterator[ImageEmbedding]:
         yield whole
-        rgb = to_rgb(array, normalization=normalization or Normalization())
+        rgb = to_rgb(planes, normalization=normalization)
         for crop in crops_of(whole.frame.image_size, settings)[1:]:
             x0, y0, x1, y1 = crop.box
             yield predictor.encode_rgb([rgb[y0:y1, x0:x1]])[0]

@@ -14,6 +14,7 @@ from sam_plugins.cli.terminal import Bars, counted, one_line, progress_bars, say
 
 if TYPE_CHECKING:
     from sam_plugins.automatic import AutomaticSettings
+    from sam_plugins.images import Normalization
     from sam_plugins.predictor import Predictor
 
 
@@ -52,6 +53,8 @@ class Batch:
         The model.
     settings : AutomaticSettings
         How masks are found.
+    normalization : Normalization
+        How values become colours.
     folder : ResultFolder
         Where they go.
     resume : bool
@@ -60,6 +63,7 @@ class Batch:
 
     predictor: Predictor
     settings: AutomaticSettings
+    normalization: Normalization
     folder: ResultFolder
     resume: bool = False
 
@@ -120,22 +124,25 @@ class Batch:
     ) -> Results:
         """Find the masks unless they are known, and write the formats that are missing."""
         from sam_plugins.automatic import generate
-        from sam_plugins.images import image_size, read_image
+        from sam_plugins.images import Planes, read_image, to_rgb
 
         source = page.identity()
-        pixels = read_image(page.path, page=page.index)
+        pixels = Planes.loaded(
+            read_image(page.path, page=page.index), normalization=self.normalization
+        )
         if results is None:
             try:
                 records = generate(
                     self.predictor,
                     pixels,
                     settings=self.settings,
+                    normalization=self.normalization,
                     progress=partial(bars.show, f"Points of {page.name}"),
                 )
             finally:
                 bars.hide(f"Points of {page.name}")
-            results = Results(source, image_size(pixels), tuple(records))
-        self.folder.write(page, results, pixels, missing)
+            results = Results(source, pixels.layout.size, tuple(records))
+        self.folder.write(page, results, to_rgb(pixels, normalization=self.normalization), missing)
         return results
 
 

@@ -18,6 +18,7 @@ def embed(
         list[Path], typer.Argument(metavar="PATH", help="Image files, and folders of them.")
     ],
     model: options.Model = "lite",
+    channels: options.Channels = None,
     device: options.Device = "auto",
     precision: options.Precision = "auto",
 ) -> None:
@@ -30,6 +31,7 @@ def embed(
     Example:
       sam-plugins embed photos/ --model vit_b
     """
+    normalization = options.normalization_of(channels)
     images = find_images(paths)
     if not images:
         raise no_images(paths)
@@ -45,7 +47,8 @@ def embed(
             try:
                 for page in list_pages(image):
                     start = time.perf_counter()
-                    embedding = predictor.embed(read_image(page.path, page=page.index))
+                    pixels = read_image(page.path, page=page.index)
+                    embedding = predictor.embed(pixels, normalization=normalization)
                     spent = time.perf_counter() - start
                     say(f"{page.name}: {spent:.2f} s, {megabytes(embedding.nbytes)}")
                     embedded += 1

@@ -11,6 +11,7 @@ from sam_plugins.cli.terminal import progress_bars
 from sam_plugins.cli.usage import wrong_use
 
 if TYPE_CHECKING:
+    from sam_plugins.images import Normalization
     from sam_plugins.predictor import Predictor
 
 Model = Annotated[
@@ -37,6 +38,44 @@ NoCache = Annotated[
     bool,
     typer.Option("--no-cache", help="Neither read nor keep image embeddings on the disk."),
 ]
+Channels = Annotated[
+    str | None,
+    typer.Option(
+        "--channels",
+        metavar="C[,C[,C]]",
+        help="Which channels to see, from 0: one as gray, three as red, green and blue. Needed for "
+        "images with other than 1, 3 or 4 channels.",
+    ),
+]
+
+
+def normalization_of(channels: str | None) -> Normalization:
+    """How images are normalised, with the channels that were chosen.
+
+    Parameters
+    ----------
+    channels : str or None
+        As given: ``"2"`` or ``"0,1,0"``.
+
+    Returns
+    -------
+    Normalization
+
+    Raises
+    ------
+    typer.BadParameter
+        If these are not one to three whole numbers from 0.
+    """
+    from sam_plugins.images import Normalization
+
+    if channels is None:
+        return Normalization()
+    with wrong_use("--channels"):
+        try:
+            chosen = tuple(int(part) for part in channels.split(","))
+        except ValueError:
+            raise ValueError(f"{channels!r} is not C or C,C,C, for example 0,1,0") from None
+        return Normalization(channels=chosen)
 
 
 def load_predictor(

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from sam_plugins.predictor import Prediction
+    from sam_plugins.prediction import Prediction
     from sam_plugins.prompts import Prompt
 
 
@@ -76,6 +76,7 @@ def predict(
         ),
     ] = None,
     model: options.Model = "lite",
+    channels: options.Channels = None,
     device: options.Device = "auto",
     precision: options.Precision = "auto",
     page: Annotated[
@@ -99,18 +100,19 @@ def predict(
     prompt = _prompt(point or [], box or [], text)
     if prompt.empty and mask is None:
         raise typer.BadParameter("give at least one --point, --box, --mask or --text")
+    normalization = options.normalization_of(channels)
     from sam_plugins.errors import InvalidPromptError
-    from sam_plugins.images import image_size, read_image
+    from sam_plugins.images import Planes, read_image
 
-    pixels = read_image(image, page=page)
+    pixels = Planes.loaded(read_image(image, page=page), normalization=normalization)
     if mask is not None:
         prompt = _with_mask(prompt, read_image(mask))
     with wrong_use():
-        prompt.check_inside(image_size(pixels))
+        prompt.check_inside(pixels.layout.size)
     predictor = options.load_predictor(
         model, device=device, precision=precision, use_disk=not no_cache
     )
-    embedding = predictor.embed(pixels)
+    embedding = predictor.embed(pixels, normalization=normalization)
     try:
         prediction = predictor.predict(embedding, prompt, multimask=multimask)
     except InvalidPromptError as error:
@@ -141,14 +143,15 @@ def _prompt(points: list[str], boxes: list[str], text: str | None) -> Prompt:
 
 
 def _with_mask(prompt: Prompt, pixels: NDArray[Any]) -> Prompt:
-    """The prompt and a mask of shape (H, W): where any channel of an image is not 0."""
+    """The prompt and a mask of shape (H, W): where an image is not black, whatever its alpha."""
     from dataclasses import replace
 
-    mask = pixels != 0
-    if mask.ndim == 3:
-        mask = mask.any(axis=-1 if mask.shape[-1] in (1, 3) else 0)
+    from sam_plugins.images import Normalization, to_rgb
+
     with wrong_use("--mask"):
-        return replace(prompt, mask=mask)
+        # Bool is exact: 0 stays 0, and all else becomes 255.
+        rgb = to_rgb(pixels != 0, normalization=Normalization())
+        return replace(prompt, mask=rgb.any(axis=-1))
 
 
 def _write_masks(prediction: Prediction, out: Path) -> list[dict[str, Any]]:

@@ -19,6 +19,7 @@ from sam_plugins.cli.terminal import one_line
 from sam_plugins.errors import SamPluginsError
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     from sam_plugins.cli.inputs import InputImage, Page
@@ -200,7 +201,7 @@ class ResultFolder:
         )
 
     def write(
-        self, page: Page, results: Results, pixels: NDArray[Any], missing: Sequence[Format]
+        self, page: Page, results: Results, rgb: NDArray[np.uint8], missing: Sequence[Format]
     ) -> None:
         """Write an image's results, and last its record: from then on it is complete.
 
@@ -210,8 +211,8 @@ class ResultFolder:
             The image's identity.
         results : Results
             Its masks.
-        pixels : ndarray
-            As read from the file, for the overlay.
+        rgb : ndarray of shape (H, W, 3), uint8
+            The image as the model saw it, for the overlay.
         missing : sequence of Format
             Which of the formats are to be written.
 
@@ -224,7 +225,7 @@ class ResultFolder:
         try:
             path.unlink(missing_ok=True)
             for each in missing:
-                self._write_one(page, results, pixels, each)
+                self._write_one(page, results, rgb, each)
             _write_json(path, Record(results, self.formats, self.made_with).as_json())
         except OSError as error:
             raise _cannot_write(error) from error
@@ -266,9 +267,8 @@ class ResultFolder:
             return None
 
     def _write_one(
-        self, page: Page, results: Results, pixels: NDArray[Any], chosen: Format
+        self, page: Page, results: Results, rgb: NDArray[np.uint8], chosen: Format
     ) -> None:
-        from sam_plugins.images import to_rgb
         from sam_plugins.masks.labels import records_to_labels
         from sam_plugins.masks.overlay import write_overlay
         from sam_plugins.masks.writers import ImageRecords, write_labels, write_sa1b
@@ -280,7 +280,7 @@ class ResultFolder:
             labels = records_to_labels(results.records, results.image_size)
             write_labels(self._path(page, chosen), labels)
         elif chosen is Format.OVERLAY:
-            write_overlay(self._path(page, chosen), to_rgb(pixels), results.records)
+            write_overlay(self._path(page, chosen), rgb, results.records)
 
     def _path(self, page: Page, chosen: Format) -> Path:
         return self.folder / f"{page.name}{_SUFFIXES[chosen]}"

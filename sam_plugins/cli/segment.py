@@ -20,6 +20,7 @@ from sam_plugins.cli.usage import wrong_use
 
 if TYPE_CHECKING:
     from sam_plugins.automatic import AutomaticSettings
+    from sam_plugins.images import Normalization
     from sam_plugins.predictor import Predictor
 
 _DEFAULT_FORMATS = (Format.COCO, Format.OVERLAY)
@@ -74,6 +75,7 @@ def segment(
             help="Look closer as well: layer i cuts the image into 2^i x 2^i crops.  [default: 0]",
         ),
     ] = None,
+    channels: options.Channels = None,
     device: options.Device = "auto",
     precision: options.Precision = "auto",
     resume: Annotated[
@@ -103,6 +105,7 @@ def segment(
     }
     given = {name: value for name, value in changes.items() if value is not None}
     _check(given)
+    normalization = options.normalization_of(channels)
     images = find_images(paths)
     if not images:
         raise no_images(paths)
@@ -113,9 +116,15 @@ def segment(
     folder = ResultFolder(
         folder=out,
         formats=tuple(dict.fromkeys(formats or _DEFAULT_FORMATS)),
-        made_with=_made_with(predictor, settings),
+        made_with=_made_with(predictor, settings, normalization),
     )
-    batch = Batch(predictor=predictor, settings=settings, folder=folder, resume=resume)
+    batch = Batch(
+        predictor=predictor,
+        settings=settings,
+        normalization=normalization,
+        folder=folder,
+        resume=resume,
+    )
     began = time.perf_counter()
     try:
         tally = batch.run(images)
@@ -145,7 +154,9 @@ def _settings(predictor: Predictor, changes: Mapping[str, Any]) -> AutomaticSett
     return replace(AutomaticSettings.for_model(predictor.model), **changes)
 
 
-def _made_with(predictor: Predictor, settings: AutomaticSettings) -> dict[str, Any]:
+def _made_with(
+    predictor: Predictor, settings: AutomaticSettings, normalization: Normalization
+) -> dict[str, Any]:
     """All that a mask depends on but the image, as JSON holds it."""
     from sam_plugins import __version__
 
@@ -154,5 +165,6 @@ def _made_with(predictor: Predictor, settings: AutomaticSettings) -> dict[str, A
         "model": predictor.model.name,
         "weights": predictor.weights_hash,
         "precision": predictor.precision,
+        "normalization": normalization.key(),
         "settings": asdict(settings),
     }

@@ -21,7 +21,8 @@ from sam_plugins.evaluation.baselines import filled_ellipse, flood
 from sam_plugins.evaluation.clicks import box_of, centre_of, iou, next_click
 from sam_plugins.evaluation.sets import Sample, read_set
 from sam_plugins.masks.regions import regions_at
-from sam_plugins.predictor import Prediction, Predictor
+from sam_plugins.prediction import Prediction
+from sam_plugins.predictor import Predictor
 from sam_plugins.prompts import Prompt
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from sam_plugins.evaluation import prompts
 from sam_plugins.evaluation.prompts import ObjectScores, mean_scores, measure, table_of
 from sam_plugins.evaluation.sets import Sample
 from sam_plugins.frames import Frame
-from sam_plugins.predictor import Prediction
+from sam_plugins.prediction import Prediction
 
 TRUTH = np.zeros((64, 64), dtype=bool)
 TRUTH[10:40, 20:50] = True
