@@ -70,6 +70,11 @@ def choose_precision(device: torch.device, precision: str = "auto") -> str:
     str
         One of ``"float32"``, ``"bfloat16"``, ``"float16"``.
 
+    Raises
+    ------
+    ValueError
+        If the precision is another word.
+
     Notes
     -----
     ``"auto"`` is bfloat16 where the hardware multiplies it natively (AVX512-BF16 or AMX on a CPU,

@@ -91,23 +91,73 @@ class Frame:
         )
 
     def points_to_frame(self, points: NDArray[np.floating]) -> NDArray[np.float32]:
-        """Scale points of shape (..., 2), x then y, from original pixels to frame pixels."""
+        """Scale points from original pixels to frame pixels.
+
+        Parameters
+        ----------
+        points : ndarray of shape (..., 2)
+            x then y, in original pixels.
+
+        Returns
+        -------
+        ndarray of shape (..., 2), float32
+            x then y, in frame pixels.
+        """
         scaled = np.asarray(points, dtype=np.float64) * np.array(self.scale)
         return scaled.astype(np.float32)
 
     def boxes_to_frame(self, boxes: NDArray[np.floating]) -> NDArray[np.float32]:
-        """Scale boxes of shape (..., 4), xyxy, from original pixels to frame pixels."""
+        """Scale boxes from original pixels to frame pixels.
+
+        Parameters
+        ----------
+        boxes : ndarray of shape (..., 4)
+            x0, y0, x1, y1, in original pixels.
+
+        Returns
+        -------
+        ndarray of shape (..., 4), float32
+            x0, y0, x1, y1, in frame pixels.
+        """
         pairs = np.asarray(boxes).reshape(*np.shape(boxes)[:-1], 2, 2)
         return self.points_to_frame(pairs).reshape(np.shape(boxes))
 
     def points_to_image(self, points: NDArray[np.floating]) -> NDArray[np.float32]:
-        """Scale points of shape (..., 2), x then y, from frame pixels to original pixels."""
+        """Scale points from frame pixels to original pixels.
+
+        Parameters
+        ----------
+        points : ndarray of shape (..., 2)
+            x then y, in frame pixels.
+
+        Returns
+        -------
+        ndarray of shape (..., 2), float32
+            x then y, in original pixels.
+        """
         scaled = np.asarray(points, dtype=np.float64) / np.array(self.scale)
         return scaled.astype(np.float32)
 
     def resize_image(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Resize an image of shape (H, W, 3), uint8, to ``(*input_size, 3)``.
+        """Resize an image so that its long side fills the frame.
 
+        Parameters
+        ----------
+        image : ndarray of shape (H, W, 3), uint8
+            RGB, of this frame's image size.
+
+        Returns
+        -------
+        ndarray of shape (h, w, 3), uint8
+            Of `input_size`; the same array if nothing is to be resized.
+
+        Raises
+        ------
+        InvalidImageError
+            If the image is of another size.
+
+        Notes
+        -----
         Bilinear with a triangle filter (antialiased), which is what the reference's preprocessing
         does to 8-bit images; other resizing changes the masks.
         """
@@ -169,8 +219,20 @@ class Frame:
         return np.minimum(edges * (side / inside), side)
 
     def upsample(self, logits: Tensor) -> Tensor:
-        """Bring low-resolution logits (K, h, w) to the original image's size (K, H, W).
+        """Bring low-resolution logits to the original image's size.
 
+        Parameters
+        ----------
+        logits : Tensor of shape (K, h, w)
+            They cover the whole frame.
+
+        Returns
+        -------
+        Tensor of shape (K, H, W), float32
+            They cover the original image.
+
+        Notes
+        -----
         Two bilinear steps as in the reference: to the frame, cut to the image, then to the
         original size.
         """
@@ -187,7 +249,19 @@ class Frame:
         return in_image[0]
 
     def mask_at_image_size(self, logits: Tensor, threshold: float = 0.0) -> Tensor:
-        """Bring logits (K, h, w) to the original size and threshold them: (K, H, W), bool."""
+        """Bring low-resolution logits to the original image's size and threshold them.
+
+        Parameters
+        ----------
+        logits : Tensor of shape (K, h, w)
+            They cover the whole frame.
+        threshold : float
+            Logits above it are foreground.
+
+        Returns
+        -------
+        Tensor of shape (K, H, W), bool
+        """
         return self.upsample(logits) > threshold
 
 

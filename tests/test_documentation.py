@@ -93,9 +93,9 @@ def function_problems(node: Function, name: str) -> Iterator[str]:
     yield from problems(name, docstring, {each.arg for each in given}, raised([node]))
     returns = ast.unparse(node.returns) if node.returns else "None"
     # The summary of a property, or of a method without parameters, says what it gives.
-    if given and returns not in ("None", "NoReturn"):
-        if not {"Returns", "Yields"} & sections(docstring).keys():
-            yield f"{name}: no Returns or Yields section"
+    explained = {"Returns", "Yields"} & sections(docstring).keys()
+    if given and returns not in ("None", "NoReturn") and not explained:
+        yield f"{name}: no Returns or Yields section"
     annotations = [ast.unparse(each.annotation) for each in given if each.annotation]
     if ARRAY.search(" ".join([*annotations, returns])) and not AXES.search(docstring):
         yield f"{name}: no shape of an array is given"

@@ -66,7 +66,18 @@ class DiskLevel:
     # ---- entries ---------------------------------------------------------------------------
 
     def path(self, key: str) -> Path:
-        """Where the embedding of a key is, or would be."""
+        """Where the embedding of a key is, or would be.
+
+        Parameters
+        ----------
+        key : str
+            The embedding's key; see `embedding_key`.
+
+        Returns
+        -------
+        Path
+            In this level's folder; the file need not exist.
+        """
         return self.directory / f"{key}{SUFFIX}"
 
     def get(self, key: str) -> ImageEmbedding | None:
@@ -118,7 +129,13 @@ class DiskLevel:
         self._make_room()
 
     def touch(self, key: str) -> None:
-        """Note that an entry was used now: what was used longest ago is removed first."""
+        """Note that an entry was used now: what was used longest ago is removed first.
+
+        Parameters
+        ----------
+        key : str
+            The entry's key. An entry that is not there, or may not be changed, is left alone.
+        """
         now = time.time_ns()
         # In a shared folder the file may be another user's: then it only counts as older.
         with contextlib.suppress(OSError):
@@ -192,6 +209,11 @@ class DiskLevel:
         ----------
         key : str
             Name of the embedding that the block makes and writes.
+
+        Yields
+        ------
+        None
+            Once no other process holds the key's lock, or at once where there can be none.
         """
         from filelock import FileLock
 

@@ -107,6 +107,17 @@ def download_url(
 def url_file_name(url: str) -> str:
     """Name under which a URL's file is kept: different URLs never share one.
 
+    Parameters
+    ----------
+    url : str
+        Address of a checkpoint.
+
+    Returns
+    -------
+    str
+        The beginning of the address's SHA-256 in hexadecimal, a hyphen, and the last part of its
+        path with letters, digits, ``.``, ``_`` and ``-`` alone.
+
     Examples
     --------
     >>> name = url_file_name("https://example.org/weights/my%20model.pth?version=2")

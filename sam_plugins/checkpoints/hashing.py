@@ -11,7 +11,18 @@ if TYPE_CHECKING:
 
 
 def hash_file(path: str | os.PathLike[str]) -> str:
-    """SHA-256 of a file's content, in hexadecimal."""
+    """Give the SHA-256 of a file's content.
+
+    Parameters
+    ----------
+    path : path-like
+        The file; it is read in pieces.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+    """
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

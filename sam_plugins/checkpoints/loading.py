@@ -118,6 +118,19 @@ def model_from_weights(stored: StoredWeights, *, source: object = "the checkpoin
 def identify(stored: StoredWeights) -> tuple[dict[str, Tensor], SamConfig]:
     """Give a checkpoint's weights under the official names, and their configuration.
 
+    Parameters
+    ----------
+    stored : StoredWeights
+        What is in the file.
+
+    Returns
+    -------
+    state : dict of str to Tensor
+        The weights, of any shape, under the official names.
+    config : SamConfig
+        From the file's metadata if this project wrote it, otherwise recognised by the weights'
+        shapes.
+
     Raises
     ------
     CheckpointError

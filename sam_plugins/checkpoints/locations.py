@@ -43,7 +43,18 @@ def models_directory(cache_dir: str | os.PathLike[str] | None = None) -> Path:
 
 
 def embedded_path(file_name: str) -> Path:
-    """Give the path of a file in this package's own data; it need not exist."""
+    """Give the path of a file in this package's own data; it need not exist.
+
+    Parameters
+    ----------
+    file_name : str
+        Name of the file, without a folder.
+
+    Returns
+    -------
+    Path
+        In ``sam_plugins/checkpoints/data``.
+    """
     from importlib.resources import files
 
     return Path(str(files("sam_plugins.checkpoints") / "data" / file_name))

@@ -31,7 +31,8 @@ def mae_to_image_encoder(
     Parameters
     ----------
     state : mapping of str to Tensor
-        The MAE's state dict; a decoder or a classifier in it is left out.
+        The MAE's state dict, with positions of shape (1, 1 + n * n, D) and a patch kernel of shape
+        (D, 3, p, p); a decoder or a classifier in it is left out.
     encoder : ViTConfig
         The image encoder to fill. Width and depth must be the MAE's; the patch may differ
         (the public ViT-H was trained with patches of 14 pixels, SAM has 16).
@@ -92,6 +93,11 @@ def resize_positions(positions: Tensor, grid: int) -> Tensor:
     Returns
     -------
     Tensor of shape (1, grid, grid, D)
+
+    Raises
+    ------
+    CheckpointError
+        If the positions are not those of a square of patches.
     """
     patches = positions[:, 1:]  # (1, n * n, D)
     side = round(patches.shape[1] ** 0.5)

@@ -27,6 +27,11 @@ def config_to_json(config: SamConfig) -> str:
     config : SamConfig
         Any configuration, also one that is not in `CONFIGS`.
 
+    Returns
+    -------
+    str
+        One JSON object, with the names in alphabetical order.
+
     Examples
     --------
     >>> config = SamConfig("small", ViTConfig(64, 2, 2, (1,)), frame_size=128)
@@ -41,6 +46,16 @@ def config_to_json(config: SamConfig) -> str:
 
 def config_from_json(text: str) -> SamConfig:
     """Read a configuration that `config_to_json` wrote.
+
+    Parameters
+    ----------
+    text : str
+        One JSON object.
+
+    Returns
+    -------
+    SamConfig
+        Equal to the one that was written.
 
     Raises
     ------

@@ -33,7 +33,8 @@ class StoredWeights:
     Parameters
     ----------
     tensors : dict of str to Tensor
-        The state dict, on the CPU, as stored: the tensors may be views of the file.
+        The state dict, on the CPU, with shapes and dtypes as stored: the tensors may be views of
+        the file.
     metadata : dict of str to str
         A safetensors file's metadata; empty for other files.
     """
@@ -53,8 +54,8 @@ def load_state_dict_file(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     Returns
     -------
     dict of str to Tensor
-        On the CPU, in the stored dtypes. Wrappers such as ``{"model": ..., "optimizer": ...}``
-        are taken off, entries that are not tensors are left out.
+        On the CPU, with shapes and dtypes as stored. Wrappers are taken off, such as
+        ``{"model": ..., "optimizer": ...}``; entries that are not tensors are left out.
 
     Raises
     ------
@@ -71,7 +72,25 @@ def load_state_dict_file(path: str | os.PathLike[str]) -> dict[str, Tensor]:
 
 
 def read_checkpoint(path: str | os.PathLike[str]) -> StoredWeights:
-    """Read a checkpoint's tensors and metadata; see `load_state_dict_file`."""
+    """Read a checkpoint's tensors and metadata.
+
+    Parameters
+    ----------
+    path : path-like
+        A safetensors or PyTorch file, recognised by its content and not by its suffix.
+
+    Returns
+    -------
+    StoredWeights
+        The tensors as `load_state_dict_file` gives them, and the metadata.
+
+    Raises
+    ------
+    CheckpointNotFoundError
+        If there is no such file.
+    CheckpointError
+        If the file is empty, truncated, no checkpoint, or would run code.
+    """
     path = Path(path)
     try:
         with open(path, "rb") as file:

@@ -68,6 +68,12 @@ class ModelEntry:
         ----------
         cache_dir : path-like, optional
             In place of `cache_directory`.
+
+        Returns
+        -------
+        Path
+            In the package for a model that ships with it, otherwise in the folder of downloaded
+            models.
         """
         if self.url is None:
             return embedded_path(self.file_name)
@@ -80,6 +86,11 @@ class ModelEntry:
         ----------
         cache_dir : path-like, optional
             In place of `cache_directory`.
+
+        Returns
+        -------
+        bool
+            Whether a file of the registered length is there; its hash is not computed.
         """
         path = self.path(cache_dir)
         return path.is_file() and self.bytes in (None, path.stat().st_size)
@@ -162,6 +173,16 @@ def list_models() -> list[ModelEntry]:
 
 def find_entry(name: str) -> ModelEntry:
     """Give the registry's entry of that name.
+
+    Parameters
+    ----------
+    name : str
+        Such as ``"lite"`` or ``"vit_b"``.
+
+    Returns
+    -------
+    ModelEntry
+        Where the model comes from and how it is recognised.
 
     Raises
     ------

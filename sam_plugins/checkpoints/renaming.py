@@ -32,11 +32,33 @@ class RenamingTable:
     pairs: tuple[tuple[str, str], ...]
 
     def to_official(self, name: str) -> str | None:
-        """Give the official name; None if the table does not know the name."""
+        """Give the official name of a module or tensor.
+
+        Parameters
+        ----------
+        name : str
+            The other project's name.
+
+        Returns
+        -------
+        str or None
+            None if the table does not know the name.
+        """
         return _rename(name, self._to_official)
 
     def from_official(self, name: str) -> str | None:
-        """Give the other project's name; None if the table does not know the name."""
+        """Give the other project's name of a module or tensor.
+
+        Parameters
+        ----------
+        name : str
+            The official name.
+
+        Returns
+        -------
+        str or None
+            None if the table does not know the name.
+        """
         return _rename(name, self._from_official)
 
     @cached_property
@@ -213,12 +235,34 @@ def to_hugging_face(state: Mapping[str, Value]) -> dict[str, Value]:
 
 
 def from_timm(state: Mapping[str, Value]) -> dict[str, Value]:
-    """Rename the state dict of a timm ``samvit_*`` model to ``image_encoder.*``."""
+    """Rename the state dict of a timm ``samvit_*`` model to ``image_encoder.*``.
+
+    Parameters
+    ----------
+    state : mapping of str to Tensor
+        With timm's names.
+
+    Returns
+    -------
+    dict of str to Tensor
+        The same tensors; a name that the table does not know stays.
+    """
     return _renamed(state, TIMM.to_official)
 
 
 def to_timm(state: Mapping[str, Value]) -> dict[str, Value]:
-    """Give the image encoder of an official state dict under timm's ``samvit_*`` names."""
+    """Give the image encoder of an official state dict under timm's ``samvit_*`` names.
+
+    Parameters
+    ----------
+    state : mapping of str to Tensor
+        With official names; prompt encoder and mask decoder in it are left out.
+
+    Returns
+    -------
+    dict of str to Tensor
+        The same tensors; a name that the table does not know stays.
+    """
     encoder = {name: value for name, value in state.items() if name.startswith("image_encoder.")}
     return _renamed(encoder, TIMM.from_official)
 

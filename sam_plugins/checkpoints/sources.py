@@ -90,7 +90,25 @@ def _scheme(name: str) -> str:
 
 
 def local_checkpoint(path: Path, given: str) -> CheckpointSource:
-    """Give the file at a path, or the one in a folder; ``given`` is named if there is none."""
+    """Find the file at a path, or the one in a folder.
+
+    Parameters
+    ----------
+    path : Path
+        A checkpoint, or a folder that holds one of `FOLDER_FILES`.
+    given : str
+        What the user gave for it; the error names it. Empty text stands for no file.
+
+    Returns
+    -------
+    CheckpointSource
+        Named after the file without its suffix, or after the folder.
+
+    Raises
+    ------
+    CheckpointNotFoundError
+        If there is no such file, or none in the folder.
+    """
     if given and path.is_dir():
         for file_name in FOLDER_FILES:
             if (path / file_name).is_file():

@@ -129,6 +129,13 @@ class SamPredictor:
         masks : ndarray of shape (C, H, W), bool (float32 for logits)
         iou_predictions : ndarray of shape (C,), float32
         low_res_masks : ndarray of shape (C, 256, 256), float32
+
+        Raises
+        ------
+        RuntimeError
+            If no image was set.
+        ValueError
+            If points are given without labels.
         """
         original_size = self._require_image()
         coords = labels = boxes = mask = None

@@ -35,7 +35,15 @@ _ORIENTATION_TAG = 0x0112
 
 
 class PillowFile:
-    """An image file that Pillow has opened, but not yet decoded."""
+    """An image file that Pillow has opened, but not yet decoded.
+
+    Parameters
+    ----------
+    path : Path
+        Named in errors, and read anew for 16-bit PNG.
+    image : PIL.Image.Image
+        The opened file.
+    """
 
     def __init__(self, path: Path, image: Image.Image) -> None:
         self._path = path
@@ -44,7 +52,24 @@ class PillowFile:
     @classmethod
     @contextmanager
     def open(cls, path: Path) -> Iterator[PillowFile]:
-        """Open a file while the block lasts."""
+        """Open a file while the block lasts.
+
+        Parameters
+        ----------
+        path : Path
+            The file.
+
+        Yields
+        ------
+        PillowFile
+            Closed at the end of the block.
+
+        Raises
+        ------
+        InvalidImageError
+            If the file is not an image, of an unknown format, or has more pixels than Pillow
+            decodes.
+        """
         try:
             image = _open_quietly(path)
         except UnidentifiedImageError as error:
@@ -64,7 +89,18 @@ class PillowFile:
         return int(getattr(self._image, "n_frames", 1))
 
     def read(self, page: int) -> NDArray[Any]:
-        """Decode one frame: (H, W) or (H, W, 3), upright."""
+        """Decode one frame.
+
+        Parameters
+        ----------
+        page : int
+            Counted from 0.
+
+        Returns
+        -------
+        ndarray of shape (H, W) or (H, W, 3)
+            Turned upright as its orientation tag says; dtype as in `pixels_of`.
+        """
         if page:
             self._image.seek(page)
         elif self._image.format == "PNG":
@@ -92,12 +128,17 @@ def _orientation(image: Image.Image) -> int:
 
 
 def pixels_of(image: Image.Image) -> NDArray[Any]:
-    """Values of a PIL image: (H, W) bool, integers or floats, or (H, W, 3) uint8.
+    """Give a PIL image's values without losing bit depth.
 
     Parameters
     ----------
     image : PIL.Image.Image
         Of any mode. Alpha is dropped.
+
+    Returns
+    -------
+    ndarray of shape (H, W), bool, integer or float, or (H, W, 3), uint8
+        In the machine's byte order.
 
     Examples
     --------
@@ -152,7 +193,7 @@ def upright(pixels: NDArray[Any], orientation: int, *, row_axis: int = 0) -> NDA
 
     Parameters
     ----------
-    pixels : ndarray
+    pixels : ndarray of shape (H, W), (H, W, C) or (C, H, W)
         The stored image.
     orientation : int
         What the stored first row and first column are: 1 top and left, 2 top and right, 3 bottom

@@ -75,7 +75,15 @@ class _Page:
 
 
 class TiffImages:
-    """The images of an open TIFF file."""
+    """The images of an open TIFF file.
+
+    Parameters
+    ----------
+    path : Path
+        Named in errors.
+    tiff : tifffile.TiffFile
+        The opened file.
+    """
 
     def __init__(self, path: Path, tiff: TiffFile) -> None:
         self._path = path
@@ -85,7 +93,18 @@ class TiffImages:
     @classmethod
     @contextmanager
     def open(cls, path: Path) -> Iterator[TiffImages]:
-        """Open a file while the block lasts."""
+        """Open a file while the block lasts.
+
+        Parameters
+        ----------
+        path : Path
+            The file.
+
+        Yields
+        ------
+        TiffImages
+            Closed at the end of the block.
+        """
         import tifffile
 
         with tifffile.TiffFile(path) as tiff:
@@ -96,7 +115,24 @@ class TiffImages:
         return len(self._pages)
 
     def read(self, page: int) -> NDArray[Any]:
-        """Decode one of them: (H, W), (H, W, C) or (C, H, W), upright."""
+        """Decode one image.
+
+        Parameters
+        ----------
+        page : int
+            Counted from 0, over all series.
+
+        Returns
+        -------
+        ndarray of shape (H, W), (H, W, C) or (C, H, W)
+            Turned upright, in the stored dtype; palettes and inverted gray are resolved, alpha is
+            dropped.
+
+        Raises
+        ------
+        InvalidImageError
+            If the image has too many pixels, or a compression that needs another package.
+        """
         chosen = self._pages[page]
         keyframe = chosen.series.keyframe
         check_pixels(self._path, (keyframe.imagelength, keyframe.imagewidth))

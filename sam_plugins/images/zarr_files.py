@@ -20,7 +20,17 @@ _MARKS = ("zarr.json", ".zarray", ".zgroup")
 
 
 class ZarrFile:
-    """An open zarr array whose leading axes count pages."""
+    """An open zarr array whose leading axes count pages.
+
+    Parameters
+    ----------
+    path : Path
+        Named in errors.
+    array : zarr.Array
+        The opened array.
+    pages : tuple of int
+        Axes that count pages; two or three axes are left for an image.
+    """
 
     def __init__(self, path: Path, array: Any, pages: tuple[int, ...]) -> None:
         self._path = path
@@ -30,7 +40,23 @@ class ZarrFile:
     @classmethod
     @contextmanager
     def open(cls, path: Path) -> Iterator[ZarrFile]:
-        """Open a folder while the block lasts."""
+        """Open a folder while the block lasts.
+
+        Parameters
+        ----------
+        path : Path
+            Folder of an array or of an OME-Zarr image.
+
+        Yields
+        ------
+        ZarrFile
+            With the finest level, if there are several.
+
+        Raises
+        ------
+        InvalidImageError
+            If the folder holds no image, or zarr is not installed.
+        """
         if not any((path / mark).is_file() for mark in _MARKS):
             raise InvalidImageError(f"{path} is a folder, not an image")
         try:
@@ -53,7 +79,23 @@ class ZarrFile:
         return math.prod(self._array.shape[axis] for axis in self._pages)
 
     def read(self, page: int) -> NDArray[Any]:
-        """Read one of them: (H, W), (H, W, C) or (C, H, W)."""
+        """Read one image.
+
+        Parameters
+        ----------
+        page : int
+            Counted from 0, the last of the pages' axes fastest.
+
+        Returns
+        -------
+        ndarray of shape (H, W), (H, W, C) or (C, H, W)
+            In the stored dtype.
+
+        Raises
+        ------
+        InvalidImageError
+            If the image has too many pixels.
+        """
         shape = self._array.shape
         numbers = np.unravel_index(page, [shape[axis] for axis in self._pages] or [1])
         index: list[Any] = [slice(None)] * len(shape)
