@@ -47,7 +47,17 @@ class Prediction:
         return int(self.predicted_iou.argmax())
 
     def mask(self, index: int) -> NDArray[np.bool_]:
-        """Mask number ``index`` at the original image's size: (H, W), bool."""
+        """Give one mask at the original image's size.
+
+        Parameters
+        ----------
+        index : int
+            Which of the K masks.
+
+        Returns
+        -------
+        ndarray of shape (H, W), bool
+        """
         from sam_plugins.masks.streaming import mask_at_image_size
 
         return mask_at_image_size(

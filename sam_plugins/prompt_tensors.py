@@ -18,7 +18,22 @@ if TYPE_CHECKING:
 
 
 def form_of(prompt: Prompt) -> tuple[int, int, bool]:
-    """What must agree for two prompts to share a batch: points, boxes, a mask or none."""
+    """Tell what must agree for two prompts to share a batch.
+
+    Parameters
+    ----------
+    prompt : Prompt
+        Any prompt.
+
+    Returns
+    -------
+    points : int
+        Number of points.
+    boxes : int
+        Number of boxes.
+    mask : bool
+        Whether there is a mask.
+    """
     points = 0 if prompt.points is None else len(prompt.points)
     boxes = 0 if prompt.boxes is None else len(prompt.boxes)
     return points, boxes, prompt.mask is not None

@@ -135,7 +135,7 @@ def class_problems(node: ast.ClassDef, name: str) -> Iterator[str]:
 
 def module_problems(tree: ast.Module, name: str) -> Iterator[str]:
     """What the docstrings of a module and of the public names defined there leave out."""
-    if tree.body and not ast.get_docstring(tree):
+    if not ast.get_docstring(tree):
         yield f"{name}: no docstring"
     exported = None
     for node in tree.body:

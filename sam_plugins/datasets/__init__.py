@@ -1,0 +1,1 @@
+"""Data that this project makes itself."""

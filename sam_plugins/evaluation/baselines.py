@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 def filled_ellipse(
     box: tuple[float, float, float, float], size: tuple[int, int]
 ) -> NDArray[np.bool_]:
-    """Fill the ellipse inside a box: (H, W), bool.
+    """Fill the ellipse inside a box.
 
     Parameters
     ----------
@@ -17,6 +17,11 @@ def filled_ellipse(
         x0, y0, x1, y1, in pixels.
     size : tuple of int
         (H, W) of the image.
+
+    Returns
+    -------
+    ndarray of shape (H, W), bool
+        Pixels whose centre lies in the ellipse.
 
     Examples
     --------
@@ -33,7 +38,7 @@ def filled_ellipse(
 def flood(
     image: NDArray[np.uint8], point: tuple[float, float], *, tolerance: float = 24.0
 ) -> NDArray[np.bool_]:
-    """Flood an image from a click over pixels of a similar gray value: (H, W), bool.
+    """Flood an image from a click over pixels of a similar gray value.
 
     Parameters
     ----------
@@ -43,6 +48,11 @@ def flood(
         x then y, in pixels.
     tolerance : float
         Most difference from the clicked pixel, in gray levels.
+
+    Returns
+    -------
+    ndarray of shape (H, W), bool
+        The connected pixels around the click.
     """
     from scipy import ndimage
     from skimage.segmentation import flood as skimage_flood

@@ -65,7 +65,22 @@ def next_click(
 
 
 def box_of(mask: NDArray[np.bool_]) -> tuple[float, float, float, float]:
-    """Give the tight box around a mask: x0, y0, x1, y1 at the pixels' outer edges.
+    """Give the tight box around a mask.
+
+    Parameters
+    ----------
+    mask : ndarray of shape (H, W), bool
+        Not empty.
+
+    Returns
+    -------
+    tuple of float
+        x0, y0, x1, y1 at the pixels' outer edges.
+
+    Raises
+    ------
+    ValueError
+        If the mask is empty.
 
     Examples
     --------
@@ -83,7 +98,19 @@ def box_of(mask: NDArray[np.bool_]) -> tuple[float, float, float, float]:
 def iou(
     predicted: NDArray[np.bool_], truth: NDArray[np.bool_], ignore: NDArray[np.bool_] | None = None
 ) -> float:
-    """Intersection over union of two masks (H, W); 1 if both are empty.
+    """Measure the intersection over union of two masks.
+
+    Parameters
+    ----------
+    predicted, truth : ndarray of shape (H, W), bool
+        The masks.
+    ignore : ndarray of shape (H, W), bool, optional
+        Pixels that count neither way.
+
+    Returns
+    -------
+    float
+        From 0 to 1; 1 if both are empty.
 
     Examples
     --------

@@ -80,6 +80,11 @@ def measure_object(
         The image.
     truth : ndarray of shape (H, W), bool
         One of the sample's masks.
+
+    Returns
+    -------
+    ObjectScores
+        IoU after clicks, after a box, and of what needs no model.
     """
 
     def score(mask: NDArray[np.bool_]) -> float:
@@ -130,7 +135,20 @@ def _correct(
 
 
 def measure(predictor: Predictor, samples: Iterable[Sample]) -> list[ObjectScores]:
-    """Prompt for all objects of some images."""
+    """Prompt for all objects of some images.
+
+    Parameters
+    ----------
+    predictor : Predictor
+        With the model to measure.
+    samples : iterable of Sample
+        Images with their objects; each is embedded once.
+
+    Returns
+    -------
+    list of ObjectScores
+        One an object, in order.
+    """
     scores = []
     for sample in samples:
         embedding = predictor.embed(sample.image)
@@ -139,7 +157,19 @@ def measure(predictor: Predictor, samples: Iterable[Sample]) -> list[ObjectScore
 
 
 def mean_scores(scores: Sequence[ObjectScores]) -> dict[str, float]:
-    """Mean of each field, the number of objects, and how predicted and true IoU correlate."""
+    """Average the scores of some objects.
+
+    Parameters
+    ----------
+    scores : sequence of ObjectScores
+        At least one.
+
+    Returns
+    -------
+    dict of str to float
+        ``"objects"``, their number; the mean of each field; and ``"correlation"``, Pearson's,
+        between the predicted and the true IoU after one click.
+    """
     table = np.array([list(asdict(each).values()) for each in scores])
     names = [each.name for each in fields(ObjectScores)]
     means = dict(zip(names, table.mean(axis=0).tolist(), strict=True))
@@ -150,7 +180,18 @@ def mean_scores(scores: Sequence[ObjectScores]) -> dict[str, float]:
 
 
 def table_of(results: dict[str, dict[str, float]]) -> str:
-    """Write results as a Markdown table, the mean over sets last."""
+    """Write results as a Markdown table, the mean over sets last.
+
+    Parameters
+    ----------
+    results : dict of str to dict
+        By set, what `mean_scores` gives. At least one set.
+
+    Returns
+    -------
+    str
+        Several lines, the last one ended.
+    """
     columns = list(next(iter(results.values())))
     rows = [*results.items()]
     mean = {name: float(np.mean([row[name] for row in results.values()])) for name in columns}
@@ -163,7 +204,13 @@ def table_of(results: dict[str, dict[str, float]]) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Read the arguments, measure, and write a table to the standard output."""
+    """Read the arguments, measure, and write a table to the standard output.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        The arguments; by default those of the process.
+    """
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, nargs="+", required=True, help="folders of sets")
     parser.add_argument("--model", default="lite", help="a model's name or checkpoint")

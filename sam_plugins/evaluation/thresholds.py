@@ -59,7 +59,19 @@ class Kept:
 
 
 def iou_matrix(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """IoU of each of some masks (M, H, W) with each of others (N, H, W): (M, N).
+    """Measure the IoU of each of some masks with each of others.
+
+    Parameters
+    ----------
+    first : ndarray of shape (M, H, W), bool
+        Some masks.
+    second : ndarray of shape (N, H, W), bool
+        The others.
+
+    Returns
+    -------
+    ndarray of shape (M, N), float64
+        0 for two empty masks.
 
     Examples
     --------
@@ -77,7 +89,23 @@ def iou_matrix(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> NDArray[n
 def measure_image(
     predictor: Predictor, sample: Sample, *, points_per_side: int
 ) -> list[tuple[int, float, float]]:
-    """Number of masks, precision and recall for each pair of thresholds on one image."""
+    """Measure what each pair of thresholds keeps on one image.
+
+    Parameters
+    ----------
+    predictor : Predictor
+        With the model to measure.
+    sample : Sample
+        The image with all its objects.
+    points_per_side : int
+        The grid has this many points squared.
+
+    Returns
+    -------
+    list of tuple
+        (number of masks, precision, recall) for each pair of `PREDICTED_IOU` and `STABILITY`, the
+        latter fastest. Masks are compared at every `STEP`-th pixel; an IoU of `FOUND` is a match.
+    """
     every = AutomaticSettings(
         points_per_side=points_per_side, pred_iou_thresh=0.0, stability_score_thresh=0.0
     )
@@ -100,7 +128,21 @@ def measure_image(
 def measure(
     predictor: Predictor, samples: Iterable[Sample], *, points_per_side: int = 16
 ) -> list[Kept]:
-    """What each pair of thresholds keeps, means over images.
+    """Measure what each pair of thresholds keeps, means over images.
+
+    Parameters
+    ----------
+    predictor : Predictor
+        With the model to measure.
+    samples : iterable of Sample
+        Images with all their objects.
+    points_per_side : int
+        The grid has this many points squared.
+
+    Returns
+    -------
+    list of Kept
+        One a pair of thresholds.
 
     Raises
     ------
@@ -118,7 +160,20 @@ def measure(
 
 
 def table_of(results: Sequence[Kept], *, first: int = 12) -> str:
-    """Write the best results as a Markdown table."""
+    """Write the best results as a Markdown table.
+
+    Parameters
+    ----------
+    results : sequence of Kept
+        In any order.
+    first : int
+        How many of them to show, those of the highest F score.
+
+    Returns
+    -------
+    str
+        Several lines, the last one ended.
+    """
     lines = [
         "| pred_iou | stability | masks | precision | recall | F |",
         "|---|---|---|---|---|---|",
@@ -132,7 +187,13 @@ def table_of(results: Sequence[Kept], *, first: int = 12) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Read the arguments, measure, and write a table to the standard output."""
+    """Read the arguments, measure, and write a table to the standard output.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        The arguments; by default those of the process.
+    """
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, nargs="+", required=True, help="folders of sets")
     parser.add_argument("--model", default="lite", help="a model's name or checkpoint")

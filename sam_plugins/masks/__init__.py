@@ -1,0 +1,1 @@
+"""Masks: encodings, boxes, regions, polygons, label images, overlays and files."""

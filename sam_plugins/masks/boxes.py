@@ -43,7 +43,17 @@ def mask_to_box(mask: NDArray[Any]) -> NDArray[np.int64]:
 
 
 def xyxy_to_xywh(boxes: ArrayLike) -> NDArray[Any]:
-    """Boxes (..., 4) from x0, y0, x1, y1 to x, y, width, height.
+    """Turn corners into a corner and sides, as COCO has them.
+
+    Parameters
+    ----------
+    boxes : array-like of shape (..., 4)
+        x0, y0, x1, y1.
+
+    Returns
+    -------
+    ndarray of shape (..., 4)
+        x, y, width, height: x1 - x0 and y1 - y0. A copy, in the same dtype.
 
     Examples
     --------
@@ -56,7 +66,18 @@ def xyxy_to_xywh(boxes: ArrayLike) -> NDArray[Any]:
 
 
 def xywh_to_xyxy(boxes: ArrayLike) -> NDArray[Any]:
-    """Boxes (..., 4) from x, y, width, height to x0, y0, x1, y1."""
+    """Turn a corner and sides, as COCO has them, into corners.
+
+    Parameters
+    ----------
+    boxes : array-like of shape (..., 4)
+        x, y, width, height.
+
+    Returns
+    -------
+    ndarray of shape (..., 4)
+        x0, y0, x1, y1. A copy, in the same dtype.
+    """
     corners = np.array(boxes)
     corners[..., 2:] += corners[..., :2]
     return corners

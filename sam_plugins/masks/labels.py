@@ -79,6 +79,11 @@ def labels_to_masks(labels: NDArray[Any]) -> Iterator[tuple[int, NDArray[np.bool
         In rising order.
     mask : ndarray of shape (H, W), bool
 
+    Raises
+    ------
+    ValueError
+        If the labels are not integers, or not of two axes.
+
     Examples
     --------
     >>> [(label, int(mask.sum())) for label, mask in labels_to_masks(np.array([[0, 2], [2, 5]]))]

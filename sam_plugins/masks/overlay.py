@@ -21,7 +21,17 @@ LIGHTNESS = (0.62, 0.45, 0.75)
 
 
 def colours(count: int) -> NDArray[np.uint8]:
-    """Distinct colours, the same at each call: (count, 3), RGB.
+    """Give distinct colours, the same at each call.
+
+    Parameters
+    ----------
+    count : int
+        How many.
+
+    Returns
+    -------
+    ndarray of shape (count, 3), uint8
+        RGB. The first ones do not depend on ``count``.
 
     Examples
     --------
@@ -81,7 +91,9 @@ def write_overlay(
     ----------
     path : path-like
         Its suffix chooses the format.
-    image, masks, alpha
+    image : ndarray of shape (H, W, 3), uint8
+        RGB.
+    masks, alpha
         See `overlay`.
     """
     from PIL import Image

@@ -46,6 +46,11 @@ def mask_to_polygons(mask: NDArray[Any], *, tolerance: float = 0.0) -> list[Poly
         One for each region. Pixels that touch only at a corner are separate regions, and a hole's
         pixels that do are one hole.
 
+    Raises
+    ------
+    ValueError
+        If the mask has not two axes.
+
     Examples
     --------
     >>> mask_to_polygons(np.ones((2, 3), dtype=bool))[0].exterior.tolist()
@@ -108,8 +113,20 @@ def polygons_to_mask(polygons: Sequence[Polygon], size: tuple[int, int]) -> NDAr
 
 
 def polygons_to_coco(polygons: Sequence[Polygon]) -> list[list[float]]:
-    """Exteriors as COCO's flat lists x0, y0, x1, y1, ...
+    """Give the exteriors as COCO's flat lists.
 
+    Parameters
+    ----------
+    polygons : sequence of Polygon
+        From `mask_to_polygons`.
+
+    Returns
+    -------
+    list of list of float
+        x0, y0, x1, y1, ... of each.
+
+    Notes
+    -----
     COCO's polygons have no holes: those are filled. Use RLE where holes matter.
     """
     return [polygon.exterior.ravel().tolist() for polygon in polygons]

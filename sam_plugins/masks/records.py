@@ -97,6 +97,17 @@ class MaskRecord:
     def from_dict(cls, record: dict[str, Any]) -> MaskRecord:
         """Read a record in the reference's form, whatever the form of its segmentation.
 
+        Parameters
+        ----------
+        record : dict
+            With the keys of `to_dict`; ``segmentation`` is a mask (H, W), an uncompressed or a
+            compressed RLE.
+
+        Returns
+        -------
+        MaskRecord
+            With a compressed segmentation.
+
         Raises
         ------
         InvalidMaskError

@@ -39,6 +39,11 @@ def remove_small_regions(
     changed : bool
         Whether there was a small region.
 
+    Raises
+    ------
+    ValueError
+        If the mode is another word.
+
     Notes
     -----
     Pixels that touch at a corner are connected, in foreground and in background.
@@ -62,7 +67,18 @@ def remove_small_regions(
 
 
 def largest_region(mask: NDArray[Any]) -> Mask:
-    """The largest connected region of a mask (H, W); an empty mask stays empty."""
+    """Keep the largest connected region of a mask.
+
+    Parameters
+    ----------
+    mask : ndarray of shape (H, W)
+        Everything that is not 0 is foreground.
+
+    Returns
+    -------
+    ndarray of shape (H, W), bool
+        An empty mask stays empty.
+    """
     foreground = np.asarray(mask) != 0
     regions, areas = _label(foreground)
     if len(areas) < 2:

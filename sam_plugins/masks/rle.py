@@ -29,6 +29,11 @@ def encode(mask: NDArray[Any]) -> Rle:
     dict
         ``size`` is [H, W], ``counts`` a string.
 
+    Raises
+    ------
+    InvalidMaskError
+        If the mask has not two axes.
+
     Examples
     --------
     >>> encode(np.array([[0, 1], [1, 1]], dtype=bool))
@@ -68,7 +73,16 @@ def encode_runs(runs: Sequence[int] | NDArray[np.integer], size: tuple[int, int]
 
 
 def decode(rle: Rle) -> NDArray[np.bool_]:
-    """Decode a compressed or uncompressed COCO RLE: (H, W), bool.
+    """Decode a compressed or uncompressed COCO RLE.
+
+    Parameters
+    ----------
+    rle : dict
+        ``size`` is [H, W], ``counts`` a string, bytes or a list of run lengths.
+
+    Returns
+    -------
+    ndarray of shape (H, W), bool
 
     Raises
     ------
@@ -87,7 +101,17 @@ def decode(rle: Rle) -> NDArray[np.bool_]:
 
 
 def to_runs(rle: Rle) -> NDArray[np.int64]:
-    """Run lengths of a COCO RLE, background first, checked against its size.
+    """Give the run lengths of a COCO RLE, checked against its size.
+
+    Parameters
+    ----------
+    rle : dict
+        ``size`` is [H, W], ``counts`` a string, bytes or a list of run lengths.
+
+    Returns
+    -------
+    ndarray of shape (n,), int64
+        Column by column; background and foreground in turn, background first.
 
     Raises
     ------
@@ -152,7 +176,22 @@ def _decompress(counts: bytes) -> NDArray[np.int64]:
 
 
 def to_uncompressed(rle: Rle) -> Rle:
-    """The same RLE with its run lengths as a list.
+    """Give the same RLE with its run lengths as a list.
+
+    Parameters
+    ----------
+    rle : dict
+        Compressed or not; see `decode`.
+
+    Returns
+    -------
+    dict
+        ``size`` is [H, W], ``counts`` a list of int.
+
+    Raises
+    ------
+    InvalidMaskError
+        See `decode`.
 
     Examples
     --------
@@ -163,12 +202,42 @@ def to_uncompressed(rle: Rle) -> Rle:
 
 
 def from_uncompressed(rle: Rle) -> Rle:
-    """The same RLE with its run lengths compressed to a string."""
+    """Give the same RLE with its run lengths compressed to a string.
+
+    Parameters
+    ----------
+    rle : dict
+        Compressed or not; see `decode`.
+
+    Returns
+    -------
+    dict
+        ``size`` is [H, W], ``counts`` a string.
+
+    Raises
+    ------
+    InvalidMaskError
+        See `decode`.
+    """
     return encode_runs(to_runs(rle), _size(rle))
 
 
 def area(rle: Rle) -> int:
-    """Foreground pixels.
+    """Count the foreground's pixels.
+
+    Parameters
+    ----------
+    rle : dict
+        Compressed or not; see `decode`.
+
+    Returns
+    -------
+    int
+
+    Raises
+    ------
+    InvalidMaskError
+        See `decode`.
 
     Examples
     --------
@@ -179,12 +248,17 @@ def area(rle: Rle) -> int:
 
 
 def iou(first: Sequence[Rle], second: Sequence[Rle]) -> NDArray[np.float64]:
-    """IoU of each mask in one list with each in another: (N, M).
+    """Measure the IoU of each mask in one list with each in another.
 
     Parameters
     ----------
     first, second : sequence of dict
         N and M encodings of masks of one size.
+
+    Returns
+    -------
+    ndarray of shape (N, M), float64
+        0 for two empty masks.
     """
     from pycocotools import mask as coco
 
@@ -195,5 +269,15 @@ def iou(first: Sequence[Rle], second: Sequence[Rle]) -> NDArray[np.float64]:
 
 
 def as_mask(mask: ArrayLike | Rle) -> NDArray[np.bool_]:
-    """A mask (H, W), bool, from an array or an RLE."""
+    """Bring an array or an RLE into the form of a boolean mask.
+
+    Parameters
+    ----------
+    mask : array-like of shape (H, W), or dict
+        Everything that is not 0 is foreground; or an RLE, see `decode`.
+
+    Returns
+    -------
+    ndarray of shape (H, W), bool
+    """
     return decode(mask) if isinstance(mask, dict) else np.asarray(mask) != 0

@@ -85,6 +85,16 @@ def write_coco(path: StrPath, images: Sequence[ImageRecords], *, category: str =
 def read_coco(path: StrPath) -> list[ImageRecords]:
     """Read a file that `write_coco` wrote.
 
+    Parameters
+    ----------
+    path : path-like
+        The file.
+
+    Returns
+    -------
+    list of ImageRecords
+        One an image, in the file's order.
+
     Raises
     ------
     InvalidMaskError
@@ -137,6 +147,16 @@ def write_sa1b(path: StrPath, image: ImageRecords, *, image_id: int = 1) -> None
 
 def read_sa1b(path: StrPath) -> ImageRecords:
     """Read an annotation file of SA-1B.
+
+    Parameters
+    ----------
+    path : path-like
+        A JSON file with an image and its annotations.
+
+    Returns
+    -------
+    ImageRecords
+        The image's name, its size and its masks.
 
     Raises
     ------

@@ -20,7 +20,18 @@ WORTHWHILE = 2**16
 
 
 def runs_eagerly_on_cpu(x: Tensor) -> bool:
-    """Whether ``x`` is computed with on a CPU, now, and without gradients."""
+    """Tell whether a tensor is computed with on a CPU, now, and without gradients.
+
+    Parameters
+    ----------
+    x : Tensor
+        Of any shape.
+
+    Returns
+    -------
+    bool
+        False on another device, with gradients, and while a model is traced or compiled.
+    """
     return (
         x.device.type == "cpu"
         and not torch.is_grad_enabled()
@@ -30,7 +41,20 @@ def runs_eagerly_on_cpu(x: Tensor) -> bool:
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """Multiply (..., in) by a weight (out, in), by oneDNN where that is the faster library.
+    """Multiply by a weight, by oneDNN where that is the faster library.
+
+    Parameters
+    ----------
+    x : Tensor of shape (..., in)
+        What is mapped.
+    weight : Tensor of shape (out, in)
+        Of the same dtype.
+    bias : Tensor of shape (out,), optional
+        Added if given.
+
+    Returns
+    -------
+    Tensor of shape (..., out)
 
     Notes
     -----
@@ -48,7 +72,16 @@ class Linear(nn.Linear):
     """`torch.nn.Linear` by way of `linear`."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (..., in_features) to (..., out_features)."""
+        """Multiply by the weight and add the bias; see `linear`.
+
+        Parameters
+        ----------
+        x : Tensor of shape (..., in_features)
+
+        Returns
+        -------
+        Tensor of shape (..., out_features)
+        """
         return linear(x, self.weight, self.bias)
 
 

@@ -48,7 +48,16 @@ class LayerNorm2d(nn.Module):
         self.eps = eps
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalise (B, C, H, W)."""
+        """Normalise the channels of each pixel.
+
+        Parameters
+        ----------
+        x : Tensor of shape (B, C, H, W)
+
+        Returns
+        -------
+        Tensor of shape (B, C, H, W)
+        """
         rows = x.permute(0, 2, 3, 1)  # (B, H, W, C)
         shape = self.weight.shape
         normal = functional.layer_norm(rows, shape, self.weight, self.bias, self.eps)
@@ -72,7 +81,16 @@ class MLP(nn.Module):
         self.layers = nn.ModuleList(Linear(a, b) for a, b in pairwise(widths))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (..., input_dim) to (..., output_dim)."""
+        """Run all layers.
+
+        Parameters
+        ----------
+        x : Tensor of shape (..., input_dim)
+
+        Returns
+        -------
+        Tensor of shape (..., output_dim)
+        """
         *hidden, last = self.layers
         for layer in hidden:
             x = functional.relu(layer(x))
@@ -99,12 +117,34 @@ class MLPBlock(nn.Module):
         self.act = act()
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (..., embedding_dim) to the same shape."""
+        """Run both layers.
+
+        Parameters
+        ----------
+        x : Tensor of shape (..., embedding_dim)
+
+        Returns
+        -------
+        Tensor of shape (..., embedding_dim)
+        """
         return self.lin2(self.act(self.lin1(x)))
 
 
 def neck(in_channels: int, out_channels: int) -> nn.Sequential:
-    """Two convolutions that bring an encoder's map to the image embedding's channels."""
+    """Make the two convolutions that bring an encoder's map to the image embedding's channels.
+
+    Parameters
+    ----------
+    in_channels : int
+        Channels of the encoder's map.
+    out_channels : int
+        Channels of the image embedding.
+
+    Returns
+    -------
+    nn.Sequential
+        Takes (B, in_channels, h, w), gives (B, out_channels, h, w).
+    """
     return nn.Sequential(
         nn.Conv2d(in_channels, out_channels, kernel_size=1, bias=False),
         LayerNorm2d(out_channels),
@@ -114,7 +154,20 @@ def neck(in_channels: int, out_channels: int) -> nn.Sequential:
 
 
 def check_frame(shape: Sequence[int], patch_size: int) -> None:
-    """Raise ValueError unless (B, 3, H, W) has sides that are multiples of the patch."""
+    """Raise unless a shape is that of frames with sides that are multiples of the patch.
+
+    Parameters
+    ----------
+    shape : sequence of int
+        (B, 3, H, W) is right.
+    patch_size : int
+        What H and W must be multiples of, in pixels.
+
+    Raises
+    ------
+    ValueError
+        Names the shape.
+    """
     if len(shape) != 4 or shape[1] != 3 or shape[2] % patch_size or shape[3] % patch_size:
         raise ValueError(
             f"the encoder takes (B, 3, H, W) with H and W multiples of {patch_size}, "

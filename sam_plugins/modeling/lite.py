@@ -35,6 +35,11 @@ class LiteSam(Sam):
     config : SamConfig
         With a `LiteConfig` as its encoder.
 
+    Raises
+    ------
+    ValueError
+        If the configuration is another model's.
+
     Notes
     -----
     `encode` gives four maps: the image embedding at stride 16, then maps at the strides 8, 4, 2.
@@ -61,7 +66,24 @@ class LiteSam(Sam):
         return 2
 
     def encode(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Encode preprocessed frames (B, 3, H, W) to maps at the strides 16, 8, 4 and 2."""
+        """Encode preprocessed frames.
+
+        Parameters
+        ----------
+        images : Tensor of shape (B, 3, H, W)
+            From `preprocess`; H and W are multiples of 32.
+
+        Returns
+        -------
+        tuple of Tensor
+            Maps of shape (B, C, H / s, W / s) at the strides s = 16 (the image embedding), 8, 4 and
+            2, each with its own number of channels C.
+
+        Raises
+        ------
+        ValueError
+            If the shape is another one.
+        """
         return self.image_encoder(images.contiguous(memory_format=torch.channels_last))
 
     def decode(
@@ -75,8 +97,39 @@ class LiteSam(Sam):
         text_tokens: Tensor | None = None,
         multimask: bool,
     ) -> tuple[Tensor, Tensor]:
-        """Answer B prompts of one form about one image. See `Sam.decode`.
+        """Answer B prompts of one form about one image.
 
+        Parameters
+        ----------
+        features : tuple of Tensor
+            From `encode`, with a batch axis of 1.
+        points : Tensor of shape (B, N, 2), optional
+            x then y, in frame pixels.
+        labels : Tensor of shape (B, N), optional
+            1 foreground, 0 background, -1 padding. Goes with ``points``.
+        boxes : Tensor of shape (B, M, 4), optional
+            xyxy, in frame pixels; the M boxes of a prompt describe one object.
+        mask_logits : Tensor of shape (B, 1, h, w), optional
+            Low-resolution logits.
+        text_tokens : Tensor of shape (B, T, C), optional
+            Text embeddings, projected to the width of the tokens.
+        multimask : bool
+            Three masks a prompt (True) or one (False).
+
+        Returns
+        -------
+        logits : Tensor of shape (B, K, h, w)
+            Low-resolution logits, at stride 2.
+        iou : Tensor of shape (B, K)
+            Predicted IoU, 0 .. 1.
+
+        Raises
+        ------
+        ValueError
+            If points are given without labels, or labels without points.
+
+        Notes
+        -----
         Logits come and go `LOGIT_SCALE` times as large as in `decode_all`.
         """
         if (points is None) != (labels is None):
@@ -141,5 +194,16 @@ class LiteSam(Sam):
 
 
 def build_lite(config: SamConfig) -> LiteSam:
-    """Build the small model with random weights."""
+    """Build the small model with random weights.
+
+    Parameters
+    ----------
+    config : SamConfig
+        With a `LiteConfig` as its encoder.
+
+    Returns
+    -------
+    LiteSam
+        In training mode.
+    """
     return LiteSam(config)

@@ -10,7 +10,20 @@ from sam_plugins.modeling.layers import MLPBlock, check_frame
 
 
 def conv_norm(in_channels: int, out_channels: int, *, stride: int = 1) -> nn.Sequential:
-    """A 3 x 3 convolution with batch normalisation."""
+    """Make a 3 x 3 convolution with batch normalisation.
+
+    Parameters
+    ----------
+    in_channels, out_channels : int
+        Channels of what it takes and gives.
+    stride : int
+        Pixels taken to one pixel given, along each axis.
+
+    Returns
+    -------
+    nn.Sequential
+        Takes (B, in_channels, H, W), gives (B, out_channels, H / stride, W / stride).
+    """
     return nn.Sequential(
         nn.Conv2d(in_channels, out_channels, 3, stride, padding=1, bias=False),
         nn.BatchNorm2d(out_channels),
@@ -34,7 +47,16 @@ class ResidualBlock(nn.Module):
         nn.init.zeros_(self.conv2.get_parameter("1.weight"))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (B, C, H, W) to the same shape."""
+        """Convolve twice, add the input, and apply ReLU.
+
+        Parameters
+        ----------
+        x : Tensor of shape (B, C, H, W)
+
+        Returns
+        -------
+        Tensor of shape (B, C, H, W)
+        """
         return functional.relu(x + self.conv2(functional.relu(self.conv1(x))))
 
 
@@ -60,7 +82,16 @@ class AttentionBlock(nn.Module):
         self.mlp = MLPBlock(channels, 2 * channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (B, C, H, W) to the same shape."""
+        """Attend among all pixels, then run the MLP on each; both are added.
+
+        Parameters
+        ----------
+        x : Tensor of shape (B, C, H, W)
+
+        Returns
+        -------
+        Tensor of shape (B, C, H, W)
+        """
         x = x + self.position(x)
         height, width = x.shape[-2:]
         tokens = x.flatten(2).transpose(1, 2)  # (B, H * W, C)
@@ -113,7 +144,24 @@ class LiteImageEncoder(nn.Module):
         )
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Encode (B, 3, H, W), normalised, to four maps, the coarsest first."""
+        """Encode frames.
+
+        Parameters
+        ----------
+        x : Tensor of shape (B, 3, H, W)
+            Normalised; H and W are multiples of `patch_size`.
+
+        Returns
+        -------
+        tuple of Tensor
+            Maps of shape (B, C, H / s, W / s) at the strides s = 16 (the image embedding), 8, 4 and
+            2. C is ``embed_dim``, then the ``fine_channels`` of `LiteConfig`.
+
+        Raises
+        ------
+        ValueError
+            If the shape is another one.
+        """
         check_frame(x.shape, self.patch_size)
         x2 = self.stem(x)
         x4 = self.stage4(x2)

@@ -45,14 +45,38 @@ class LitePromptEncoder(nn.Module):
         self.no_mask = nn.Parameter(torch.zeros(1, 16, 1, 1))
 
     def encode_positions(self, coords: Tensor) -> Tensor:
-        """Encode points (..., 2), x then y, in frame pixels, in float32: (..., C)."""
+        """Encode points by the sines and cosines of random frequencies.
+
+        Parameters
+        ----------
+        coords : Tensor of shape (..., 2)
+            x then y, in frame pixels.
+
+        Returns
+        -------
+        Tensor of shape (..., C), float32
+            Always in float32: half precision would lose whole pixels.
+        """
         with torch.autocast(coords.device.type, enabled=False):
             scaled = 2 * coords.float() / POSITION_UNIT - 1
             angles = 2 * math.pi * (scaled @ self.frequencies.float())  # (..., C / 2)
             return torch.cat([angles.sin(), angles.cos()], dim=-1)  # (..., C)
 
     def grid_encoding(self, size: tuple[int, int], origin: Tensor | None = None) -> Tensor:
-        """Encode the centres of the image embedding's cells: (I or 1, C, h, w)."""
+        """Encode the centres of the image embedding's cells.
+
+        Parameters
+        ----------
+        size : tuple of int
+            (h, w) of the image embedding, at stride 16.
+        origin : Tensor of shape (I, 2), optional
+            See `LiteSam.decode_all`.
+
+        Returns
+        -------
+        Tensor of shape (I, C, h, w), float32
+            I is 1 if there is no origin.
+        """
         device = self.frequencies.device
         y, x = (torch.arange(side, device=device, dtype=torch.float32) + 0.5 for side in size)
         grid = 16 * torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)[None]  # (1, h, w, 2)

@@ -109,7 +109,28 @@ class MaskDecoder(nn.Module):
         dense_prompt_embeddings: Tensor,
         tokens: slice = slice(None),
     ) -> tuple[Tensor, Tensor]:
-        """Predict the masks of the chosen mask tokens; by default of all four."""
+        """Predict the masks of the chosen mask tokens; by default of all four.
+
+        Parameters
+        ----------
+        image_embeddings : Tensor of shape (1 or B, C, h, w)
+            The image embedding, of all prompts or of each.
+        image_pe : Tensor of shape (1, C, h, w)
+            Its positional encoding.
+        sparse_prompt_embeddings : Tensor of shape (B, T, C)
+            Tokens of points, boxes and text.
+        dense_prompt_embeddings : Tensor of shape (B, C, h, w)
+            Encoded masks, or the expanded "no mask" vector.
+        tokens : slice
+            Which of the mask tokens: 0 answers unambiguous prompts, the others are candidates.
+
+        Returns
+        -------
+        masks : Tensor of shape (B, K, 4 h, 4 w)
+            Logits.
+        iou : Tensor of shape (B, K)
+            Predicted IoU; may exceed 1.
+        """
         dtype = self.iou_token.weight.dtype
         images, image_pe, sparse, dense = (
             x.to(dtype)

@@ -63,12 +63,16 @@ class PromptEncoder(nn.Module):
         self.no_mask_embed = nn.Embedding(1, embed_dim)
 
     def get_dense_pe(self, grid: Grid | None = None) -> Tensor:
-        """Positional encoding of the image tokens, in float32: (1, C, h, w).
+        """Give the positional encoding of the image tokens.
 
         Parameters
         ----------
         grid : tuple of int, optional
             (h, w) of an image embedding of another frame; `image_embedding_size` if omitted.
+
+        Returns
+        -------
+        Tensor of shape (1, C, h, w), float32
 
         Notes
         -----
@@ -197,7 +201,17 @@ class PositionEmbeddingRandom(Float32Buffers):
         return torch.cat([angles.sin(), angles.cos()], dim=-1)  # (..., C)
 
     def forward(self, size: Grid) -> Tensor:
-        """Encode the cell centres of a grid of ``size`` (h, w): (C, h, w)."""
+        """Encode the cell centres of a grid.
+
+        Parameters
+        ----------
+        size : tuple of int
+            (h, w), in cells; the grid covers the frame.
+
+        Returns
+        -------
+        Tensor of shape (C, h, w), float32
+        """
         device = self.positional_encoding_gaussian_matrix.device
         y, x = (
             (torch.arange(side, device=device, dtype=torch.float32) + 0.5) / side for side in size
@@ -206,6 +220,18 @@ class PositionEmbeddingRandom(Float32Buffers):
         return self._encode(grid).permute(2, 0, 1)  # (C, h, w)
 
     def forward_with_coords(self, coords: Tensor, image_size: Grid) -> Tensor:
-        """Encode points (..., 2), x then y, in pixels of a frame of ``image_size`` (H, W)."""
+        """Encode points.
+
+        Parameters
+        ----------
+        coords : Tensor of shape (..., 2)
+            x then y, in frame pixels.
+        image_size : tuple of int
+            (H, W) of the frame, in pixels.
+
+        Returns
+        -------
+        Tensor of shape (..., C), float32
+        """
         height, width = image_size
         return self._encode(coords.float() / coords.new_tensor([width, height]).float())

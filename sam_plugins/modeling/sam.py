@@ -96,16 +96,29 @@ class Sam(Float32Buffers):
         return 4
 
     def preprocess(self, x: Tensor) -> Tensor:
-        """Normalise pixels (..., 3, h, w) in 0 .. 255 and pad right and below to the frame.
+        """Normalise pixels and pad them right and below to the frame.
 
-        The padding is zero after normalisation: the mean colour.
+        Parameters
+        ----------
+        x : Tensor of shape (..., 3, h, w)
+            RGB in 0 .. 255, resized to fit the frame.
+
+        Returns
+        -------
+        Tensor of shape (..., 3, F, F), float
+            F is the frame's side. The padding is zero after normalisation: the mean colour.
         """
         x = (x - self.pixel_mean) / self.pixel_std
         height, width = x.shape[-2:]
         return functional.pad(x, (0, self.frame_size - width, 0, self.frame_size - height))
 
     def encode(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Encode preprocessed frames (B, 3, H, W).
+        """Encode preprocessed frames.
+
+        Parameters
+        ----------
+        images : Tensor of shape (B, 3, H, W)
+            From `preprocess`.
 
         Returns
         -------
@@ -150,6 +163,11 @@ class Sam(Float32Buffers):
             Low-resolution logits.
         iou : Tensor of shape (B, K)
             Predicted IoU.
+
+        Raises
+        ------
+        ValueError
+            If points are given without labels, or labels without points.
         """
         if (points is None) != (labels is None):
             raise ValueError("points and labels must be given together")
@@ -172,7 +190,7 @@ class Sam(Float32Buffers):
     def postprocess_masks(
         self, masks: Tensor, input_size: tuple[int, int], original_size: tuple[int, int]
     ) -> Tensor:
-        """Bring low-resolution logits (B, K, h, w) to the original size (B, K, H, W).
+        """Bring low-resolution logits to the original size, in the reference's two bilinear steps.
 
         Parameters
         ----------
@@ -182,6 +200,11 @@ class Sam(Float32Buffers):
             (h, w) of the resized image in the frame.
         original_size : tuple of int
             (H, W) of the original image.
+
+        Returns
+        -------
+        Tensor of shape (B, K, H, W)
+            Logits.
         """
         size = (self.frame_size, self.frame_size)
         in_frame = functional.interpolate(masks, size, mode="bilinear", align_corners=False)

@@ -67,7 +67,23 @@ class TinyViT(nn.Module):
         self.neck = neck(widths[-1], config.out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Encode (B, 3, H, W), normalised, to (B, out_channels, H / 16, W / 16)."""
+        """Encode frames.
+
+        Parameters
+        ----------
+        x : Tensor of shape (B, 3, H, W)
+            Normalised; H and W are multiples of `patch_size`.
+
+        Returns
+        -------
+        Tensor of shape (B, out_channels, H / 16, W / 16)
+            The image embedding.
+
+        Raises
+        ------
+        ValueError
+            If the shape is another one.
+        """
         check_frame(x.shape, self.patch_size)
         x = x.to(self.norm_head.weight.dtype, memory_format=torch.channels_last)
         x = self.patch_embed(x)  # (B, C, H/4, W/4)
@@ -109,7 +125,16 @@ class ConvNorm(nn.Module):
         self.bn = nn.BatchNorm2d(out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (B, in_channels, H, W) to (B, out_channels, H / stride, W / stride)."""
+        """Convolve and normalise, in one step outside of training.
+
+        Parameters
+        ----------
+        x : Tensor of shape (B, in_channels, H, W)
+
+        Returns
+        -------
+        Tensor of shape (B, out_channels, H / stride, W / stride)
+        """
         if self.training:
             return self.bn(self.c(x))
         weight, bias = self._folded()
@@ -148,7 +173,17 @@ class Stem(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (B, 3, H, W) to (B, width, H / 4, W / 4)."""
+        """Run both convolutions.
+
+        Parameters
+        ----------
+        x : Tensor of shape (B, 3, H, W)
+            Normalised frames.
+
+        Returns
+        -------
+        Tensor of shape (B, width, H / 4, W / 4)
+        """
         return self.seq(x)
 
 
@@ -189,7 +224,16 @@ class Stage(nn.Module):
         self.downsample = PatchMerging(width, next_width, next_stride) if next_width else None
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (B, width, h, w) to (B, next_width, h / next_stride, w / next_stride)."""
+        """Run the blocks, then the downsampling if there is one.
+
+        Parameters
+        ----------
+        x : Tensor of shape (B, width, h, w)
+
+        Returns
+        -------
+        Tensor of shape (B, next_width, h / next_stride, w / next_stride)
+        """
         for block in self.blocks:
             x = block(x)
         return x if self.downsample is None else self.downsample(x)
@@ -212,7 +256,16 @@ class MBConv(nn.Module):
         self.conv3 = ConvNorm(hidden, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (B, width, h, w) to the same shape."""
+        """Widen, convolve, narrow, and add the input.
+
+        Parameters
+        ----------
+        x : Tensor of shape (B, width, h, w)
+
+        Returns
+        -------
+        Tensor of shape (B, width, h, w)
+        """
         y = functional.gelu(self.conv1(x))  # (B, hidden, h, w)
         y = functional.gelu(self.conv2(y))
         return functional.gelu(x + self.conv3(y))
@@ -236,7 +289,16 @@ class PatchMerging(nn.Module):
         self.conv3 = ConvNorm(out_channels, out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (B, in_channels, h, w) to (B, out_channels, h / stride, w / stride)."""
+        """Run the three convolutions; the middle one has the stride.
+
+        Parameters
+        ----------
+        x : Tensor of shape (B, in_channels, h, w)
+
+        Returns
+        -------
+        Tensor of shape (B, out_channels, h / stride, w / stride)
+        """
         x = functional.gelu(self.conv1(x))
         x = functional.gelu(self.conv2(x))
         return self.conv3(x)
@@ -263,7 +325,16 @@ class TinyViTBlock(nn.Module):
         self.mlp = Mlp(width)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (B, width, h, w) to the same shape."""
+        """Attend in windows, convolve, and run the MLP.
+
+        Parameters
+        ----------
+        x : Tensor of shape (B, width, h, w)
+
+        Returns
+        -------
+        Tensor of shape (B, width, h, w)
+        """
         rows = x.permute(0, 2, 3, 1)  # (B, h, w, C)
         rows = by_stripes(self._attend, rows, self.window_size)
         x = self.local_conv(rows.permute(0, 3, 1, 2))  # (B, C, h, w)
@@ -307,7 +378,16 @@ class WindowAttention(nn.Module):
         self.attention_biases = nn.Parameter(torch.zeros(num_heads, window_size**2))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (B, h, w, C) to the same shape."""
+        """Attend among the tokens of each window.
+
+        Parameters
+        ----------
+        x : Tensor of shape (B, h, w, C)
+
+        Returns
+        -------
+        Tensor of shape (B, h, w, C)
+        """
         height, width, dim = x.shape[1:]
         size = self.window_size
         # The grid is padded with zeros before the norm, and the padding is not masked: all that is
@@ -347,5 +427,14 @@ class Mlp(nn.Module):
         self.fc2 = Linear(EXPANSION * width, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (..., width) to the same shape."""
+        """Normalise and run both layers; the input is not added.
+
+        Parameters
+        ----------
+        x : Tensor of shape (..., width)
+
+        Returns
+        -------
+        Tensor of shape (..., width)
+        """
         return self.fc2(functional.gelu(self.fc1(self.norm(x))))

@@ -125,7 +125,26 @@ class TwoWayAttentionBlock(nn.Module):
     def forward(
         self, queries: Tensor, keys: Tensor, query_pe: Tensor, key_pe: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Update tokens (B, T, C) and image tokens (B or 1, N, C)."""
+        """Update tokens and image tokens with each other.
+
+        Parameters
+        ----------
+        queries : Tensor of shape (B, T, C)
+            Tokens.
+        keys : Tensor of shape (B or 1, N, C)
+            Image tokens, one set for all prompts (1) or one a prompt.
+        query_pe : Tensor of shape (B, T, C)
+            The tokens as they were before the first layer.
+        key_pe : Tensor of shape (1, N, C)
+            Positional encoding of the image tokens.
+
+        Returns
+        -------
+        queries : Tensor of shape (B, T, C)
+            Updated tokens.
+        keys : Tensor of shape (B, N, C)
+            Updated image tokens.
+        """
         if self.skip_first_layer_pe:
             queries = self.self_attn(queries, queries, queries)
         else:
@@ -173,7 +192,19 @@ class Attention(nn.Module):
         self.out_proj = Linear(inner, embedding_dim)
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Attend from q (B or 1, T, C) to k and v (B or 1, N, C); gives (B, T, C)."""
+        """Attend from queries to keys and values.
+
+        Parameters
+        ----------
+        q : Tensor of shape (B or 1, T, C)
+            What the queries are made of.
+        k, v : Tensor of shape (B or 1, N, C)
+            What the keys and the values are made of.
+
+        Returns
+        -------
+        Tensor of shape (B, T, C)
+        """
         batch, shared = max(len(q), len(k)), len(q) != len(k)
         if not (torch.is_grad_enabled() or shared or self._is_wrapped()):
             # Projecting a few thousand image tokens costs more than all else: a handful of tokens

@@ -1,0 +1,1 @@
+"""Training the small model: samples, simulated prompts, losses, fitting and export."""

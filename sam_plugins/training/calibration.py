@@ -170,7 +170,13 @@ def calibrate(
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Read the arguments, train the head, write the model."""
+    """Read the arguments, train the head, write the model.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        The arguments; by default those of the process.
+    """
     parser = argparse.ArgumentParser(description=__doc__)
     default = Path(__file__).parent / "recipes" / "lite.toml"
     parser.add_argument("run", type=Path, help="the run's folder")

@@ -41,7 +41,13 @@ def read_averaged(checkpoint: Path) -> LiteSam:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Read the arguments and write the model."""
+    """Read the arguments and write the model.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        The arguments; by default those of the process.
+    """
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("checkpoint", type=Path, help="the run's checkpoint.pt")
     parser.add_argument("out", type=Path, help="the safetensors file to write")

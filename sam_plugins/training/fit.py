@@ -65,7 +65,20 @@ class Truths:
 
     @classmethod
     def under_clicks(cls, batch: Batch, stride: int) -> Truths:
-        """Collect the truths of a batch."""
+        """Collect what lies under each click of a batch, at each level.
+
+        Parameters
+        ----------
+        batch : Batch
+            I crops with K objects each.
+        stride : int
+            Pixels of a crop to one of the masks; fractions arise where a border cuts a pixel.
+
+        Returns
+        -------
+        Truths
+            Of I * K prompts, those of one crop together.
+        """
         images, prompts = batch.levels.shape
         image = torch.arange(images, device=batch.levels.device).repeat_interleave(prompts)
         target = batch.levels.flatten()  # (B,)
@@ -112,13 +125,38 @@ class Trainer:
         self.images = 0
 
     def learning_rate(self, progress: float) -> float:
-        """Learning rate at a fraction of the run: linear warm-up, then a cosine to 3 %."""
+        """Give the learning rate: a linear warm-up, then a cosine down to 3 %.
+
+        Parameters
+        ----------
+        progress : float
+            Fraction of the run that is done, 0 .. 1.
+
+        Returns
+        -------
+        float
+            For all weights.
+        """
         rise = min(1.0, (self.steps + 1) / self.recipe.warm_up)
         fall = 0.03 + 0.97 * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
         return self.recipe.learning_rate * rise * fall
 
     def step(self, batch: Batch, *, rounds: int, progress: float) -> Scores:
         """Learn from one batch.
+
+        Parameters
+        ----------
+        batch : Batch
+            I crops with K objects each.
+        rounds : int
+            Prompting rounds: the first prompt and the corrective clicks after it.
+        progress : float
+            Fraction of the run that is done, 0 .. 1; sets the learning rate.
+
+        Returns
+        -------
+        Scores
+            Means over the batch's prompts.
 
         Raises
         ------

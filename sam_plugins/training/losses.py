@@ -45,7 +45,19 @@ def focal_loss(logits: Tensor, truth: Tensor) -> Tensor:
 
 
 def dice_loss(logits: Tensor, truth: Tensor) -> Tensor:
-    """Dice loss of each predicted mask against each true mask; shapes as in `focal_loss`."""
+    """Dice loss of each predicted mask against each true mask.
+
+    Parameters
+    ----------
+    logits : Tensor of shape (N, P, h, w)
+        P predicted masks for each of N prompts.
+    truth : Tensor of shape (N, G, h, w)
+        G true masks for each prompt, in 0 .. 1.
+
+    Returns
+    -------
+    Tensor of shape (N, P, G)
+    """
     probability, y = logits.flatten(2).sigmoid(), truth.flatten(2)
     both = probability @ y.transpose(1, 2)  # (N, P, G)
     total = probability.sum(-1)[:, :, None] + y.sum(-1)[:, None]  # (N, P, G)
@@ -53,13 +65,38 @@ def dice_loss(logits: Tensor, truth: Tensor) -> Tensor:
 
 
 def mask_loss(logits: Tensor, truth: Tensor) -> Tensor:
-    """Focal and dice loss, 20 : 1; shapes as in `focal_loss`."""
+    """Focal and dice loss, 20 : 1 (paper, §A), of each predicted mask against each true mask.
+
+    Parameters
+    ----------
+    logits : Tensor of shape (N, P, h, w)
+        P predicted masks for each of N prompts.
+    truth : Tensor of shape (N, G, h, w)
+        G true masks for each prompt, in 0 .. 1.
+
+    Returns
+    -------
+    Tensor of shape (N, P, G)
+    """
     return FOCAL_WEIGHT * focal_loss(logits, truth) + DICE_WEIGHT * dice_loss(logits, truth)
 
 
 @torch.no_grad()
 def mask_iou(logits: Tensor, truth: Tensor) -> Tensor:
-    """IoU of each predicted mask with each true mask; shapes as in `focal_loss`."""
+    """IoU of each predicted mask with each true mask, without gradients.
+
+    Parameters
+    ----------
+    logits : Tensor of shape (N, P, h, w)
+        P predicted masks for each of N prompts; above 0 is foreground.
+    truth : Tensor of shape (N, G, h, w)
+        G true masks for each prompt, in 0 .. 1; from one half on is foreground.
+
+    Returns
+    -------
+    Tensor of shape (N, P, G)
+        0 for two empty masks.
+    """
     predicted = (logits.flatten(2) > 0).float()
     true = (truth.flatten(2) >= 0.5).float()
     both = predicted @ true.transpose(1, 2)  # (N, P, G)

@@ -74,7 +74,22 @@ class Recipe:
     iou_weight: float = 1.0
 
     def stage_at(self, progress: float) -> tuple[int, int, int]:
-        """Index, crop size and batch size at a fraction of the run."""
+        """Tell which stage the run is in.
+
+        Parameters
+        ----------
+        progress : float
+            Fraction of the run that is done, 0 .. 1.
+
+        Returns
+        -------
+        index : int
+            The stage's, counted from 0.
+        size : int
+            Side of its crops, in pixels.
+        batch : int
+            Crops a batch.
+        """
         for index, (until, size, batch) in enumerate(self.stages):
             if progress < until:
                 return index, size, batch
@@ -83,6 +98,16 @@ class Recipe:
 
 def read_recipe(path: str | os.PathLike[str]) -> Recipe:
     """Read a recipe from a TOML file.
+
+    Parameters
+    ----------
+    path : path-like
+        The file; fields that it leaves out keep their defaults.
+
+    Returns
+    -------
+    Recipe
+        With tuples in place of the file's lists.
 
     Raises
     ------

@@ -67,11 +67,33 @@ class Batch:
     boxes: Tensor
 
     def part(self, images: slice) -> Batch:
-        """Some of the crops."""
+        """Take some of the crops.
+
+        Parameters
+        ----------
+        images : slice
+            Which.
+
+        Returns
+        -------
+        Batch
+            Views of the same tensors.
+        """
         return Batch(**{each.name: getattr(self, each.name)[images] for each in fields(self)})
 
     def to(self, device: torch.device) -> Batch:
-        """The same on another device."""
+        """Bring the batch to another device.
+
+        Parameters
+        ----------
+        device : torch.device
+            Where to.
+
+        Returns
+        -------
+        Batch
+            The same numbers there.
+        """
         moved = {each.name: getattr(self, each.name).to(device) for each in fields(self)}
         return Batch(**moved)
 
@@ -126,6 +148,12 @@ def random_view(
         Side of the crop, in pixels.
     long_side : tuple of float
         The whole image's long side becomes a log-uniform number of pixels in this range.
+
+    Returns
+    -------
+    Annotated
+        (size, size, 3), uint8, and its labels of shape (L, size, size); outside of the image lies
+        the mean colour, without a label.
     """
     height, width = item.image.shape[:2]
     scale = np.exp(rng.uniform(*np.log(long_side))) / max(height, width)
@@ -171,7 +199,19 @@ def random_view(
 
 
 def recolour(rng: Generator, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Change colour, contrast, sharpness and noise of an image (S, S, 3)."""
+    """Change colour, contrast, sharpness and noise of an image at random.
+
+    Parameters
+    ----------
+    rng : Generator
+        Source of randomness.
+    image : ndarray of shape (S, S, 3), uint8
+        RGB; not changed.
+
+    Returns
+    -------
+    ndarray of shape (S, S, 3), uint8
+    """
     pixels: NDArray[np.floating] = image.astype(np.float32)
     if rng.random() < 0.15:
         pixels[:] = pixels.mean(axis=2, keepdims=True)
@@ -197,8 +237,27 @@ def recolour(rng: Generator, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def pick_objects(
     rng: Generator, labels: NDArray[np.integer], count: int, level_weights: Sequence[float]
 ) -> NDArray[np.float32] | None:
-    """Choose objects and a pixel in each: (count, 8) of level, id, x, y, box; None if none fits.
+    """Choose objects and a pixel in each.
 
+    Parameters
+    ----------
+    rng : Generator
+        Source of randomness.
+    labels : ndarray of shape (L, S, S), integer
+        L levels of nested masks; 0 is none.
+    count : int
+        How many to choose; the same object may be chosen again.
+    level_weights : sequence of float
+        How often each level is chosen, if it has an object that fits.
+
+    Returns
+    -------
+    ndarray of shape (count, 8), float32, or None
+        Level, label, pixel (x, y) and box (x0, y0, x1, y1 at the outer edges) of each. None if no
+        object has `LEAST_AREA` pixels or more and covers `MOST_AREA` of the image or less.
+
+    Notes
+    -----
     Half of the pixels are uniform in the object, a quarter is its centre (the maximum of the
     distance transform), a quarter lies in its inner half.
     """
@@ -241,7 +300,7 @@ class CropSource(IterableDataset[Batch]):
     weights : dict of str to float
         How often each data set is drawn.
     scenes : tuple of ndarray
-        Images and labels from `make_scenes`.
+        Images (N, S, S, 3) and labels (N, 3, S, S), uint8, from `make_scenes`.
     real_share : float
         How often a real image is drawn.
     objects : int

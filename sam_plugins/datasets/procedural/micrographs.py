@@ -85,7 +85,20 @@ def _radius(rng: Generator) -> float:
 
 
 def fluorescence(rng: Generator, size: int) -> Canvas:
-    """Bright blurred cells or nuclei on a dark, uneven background."""
+    """Bright blurred cells or nuclei on a dark, uneven background.
+
+    Parameters
+    ----------
+    rng : Generator
+        Source of randomness.
+    size : int
+        Side of the scene, in pixels.
+
+    Returns
+    -------
+    Canvas
+        Painted, with its labels; not yet photographed.
+    """
     canvas, radius = Canvas(size), _radius(rng)
     with_parts = 0.8 if rng.random() < 0.35 else 0.0
     bodies, nuclei = _place_cells(rng, canvas, radius, may_overlap=True, part_chance=with_parts)
@@ -107,7 +120,20 @@ def fluorescence(rng: Generator, size: int) -> Canvas:
 
 
 def phase_contrast(rng: Generator, size: int) -> Canvas:
-    """Cells of the background's gray with halos and dark or bright borders; some as in DIC."""
+    """Cells of the background's gray with halos and dark or bright borders; some as in DIC.
+
+    Parameters
+    ----------
+    rng : Generator
+        Source of randomness.
+    size : int
+        Side of the scene, in pixels.
+
+    Returns
+    -------
+    Canvas
+        Painted, with its labels; not yet photographed.
+    """
     canvas, radius = Canvas(size), _radius(rng)
     bodies, nuclei = _place_cells(rng, canvas, radius, may_overlap=False, part_chance=0.6)
     inside = (bodies > 0).astype(np.float32)
@@ -145,13 +171,39 @@ def _absorbing(rng: Generator, size: int, stain: Field, ground: Field) -> Canvas
 
 
 def brightfield(rng: Generator, size: int) -> Canvas:
-    """Stained cells on a bright ground."""
+    """Stained cells on a bright ground.
+
+    Parameters
+    ----------
+    rng : Generator
+        Source of randomness.
+    size : int
+        Side of the scene, in pixels.
+
+    Returns
+    -------
+    Canvas
+        Painted, with its labels; not yet photographed.
+    """
     ground = (rng.uniform(0.6, 0.95) + rng.normal(0, 0.05, 3)).clip(0, 1).astype(np.float32)
     return _absorbing(rng, size, colour(rng, rng.random() < 0.3), ground)
 
 
 def histology(rng: Generator, size: int) -> Canvas:
-    """Violet nuclei in pink tissue (haematoxylin and eosin)."""
+    """Violet nuclei in pink tissue (haematoxylin and eosin).
+
+    Parameters
+    ----------
+    rng : Generator
+        Source of randomness.
+    size : int
+        Side of the scene, in pixels.
+
+    Returns
+    -------
+    Canvas
+        Painted, with its labels; not yet photographed.
+    """
     ground = np.array([0.85, 0.65, 0.78], dtype=np.float32) + rng.normal(0, 0.09, 3).astype(
         np.float32
     )
@@ -160,7 +212,20 @@ def histology(rng: Generator, size: int) -> Canvas:
 
 
 def electron(rng: Generator, size: int) -> Canvas:
-    """Cells between dark membranes, with organelles (transmission electron microscopy)."""
+    """Cells between dark membranes, with organelles (transmission electron microscopy).
+
+    Parameters
+    ----------
+    rng : Generator
+        Source of randomness.
+    size : int
+        Side of the scene, in pixels.
+
+    Returns
+    -------
+    Canvas
+        Painted, with its labels; not yet photographed.
+    """
     canvas = Canvas(size)
     count = int(np.exp(rng.uniform(np.log(6), np.log(120))))
     spacing = size / np.sqrt(count)
@@ -201,7 +266,20 @@ def electron(rng: Generator, size: int) -> Canvas:
 
 
 def particles(rng: Generator, size: int) -> Canvas:
-    """Shaded particles, single or in heaps (scanning electron microscopy)."""
+    """Shaded particles, single or in heaps (scanning electron microscopy).
+
+    Parameters
+    ----------
+    rng : Generator
+        Source of randomness.
+    size : int
+        Side of the scene, in pixels.
+
+    Returns
+    -------
+    Canvas
+        Painted, with its labels; not yet photographed.
+    """
     canvas = Canvas(size)
     radius = np.exp(rng.uniform(np.log(5), np.log(50)))
     count = int(np.clip(rng.uniform(0.2, 1.2) * (size / radius / 2) ** 2, 3, 110))

@@ -11,7 +11,20 @@ Field = NDArray[np.float32]
 
 
 def smooth_noise(rng: Generator, height: int, width: int, cell: float) -> Field:
-    """Noise that varies over about ``cell`` pixels: (height, width).
+    """Make noise that varies over about ``cell`` pixels.
+
+    Parameters
+    ----------
+    rng : Generator
+        Source of randomness.
+    height, width : int
+        Size of the field, in pixels.
+    cell : float
+        Distance between independent values, in pixels.
+
+    Returns
+    -------
+    ndarray of shape (height, width), float32
 
     Examples
     --------
@@ -26,7 +39,23 @@ def smooth_noise(rng: Generator, height: int, width: int, cell: float) -> Field:
 
 
 def fractal_noise(rng: Generator, height: int, width: int, cell: float, octaves: int = 3) -> Field:
-    """Sum of smooth noise at ever finer scales: (height, width)."""
+    """Sum smooth noise at ever finer scales.
+
+    Parameters
+    ----------
+    rng : Generator
+        Source of randomness.
+    height, width : int
+        Size of the field, in pixels.
+    cell : float
+        Scale of the coarsest noise, in pixels; each octave halves it.
+    octaves : int
+        Number of scales.
+
+    Returns
+    -------
+    ndarray of shape (height, width), float32
+    """
     total = np.zeros((height, width), dtype=np.float32)
     for octave in range(octaves):
         scale = max(1.2, cell / 2**octave)
@@ -35,7 +64,20 @@ def fractal_noise(rng: Generator, height: int, width: int, cell: float, octaves:
 
 
 def ramp(rng: Generator, height: int, width: int) -> Field:
-    """A linear gradient in a random direction, from about -1 to 1: (height, width)."""
+    """Make a linear gradient in a random direction.
+
+    Parameters
+    ----------
+    rng : Generator
+        Source of randomness.
+    height, width : int
+        Size of the field, in pixels.
+
+    Returns
+    -------
+    ndarray of shape (height, width), float32
+        From about -1 to 1.
+    """
     angle = rng.uniform(0, 2 * np.pi)
     y, x = np.ogrid[:height, :width]
     field = (x - width / 2) * np.cos(angle) + (y - height / 2) * np.sin(angle)
@@ -43,7 +85,20 @@ def ramp(rng: Generator, height: int, width: int) -> Field:
 
 
 def stripes(rng: Generator, height: int, width: int) -> Field:
-    """Wavy stripes, soft or hard: (height, width)."""
+    """Make wavy stripes of a random direction and width, soft or hard.
+
+    Parameters
+    ----------
+    rng : Generator
+        Source of randomness.
+    height, width : int
+        Size of the field, in pixels.
+
+    Returns
+    -------
+    ndarray of shape (height, width), float32
+        From -1 to 1.
+    """
     angle, period = rng.uniform(0, np.pi), rng.uniform(3, 24)
     y, x = np.ogrid[:height, :width]
     phase = 2 * np.pi / period * (x * np.cos(angle) + y * np.sin(angle))
@@ -52,23 +107,74 @@ def stripes(rng: Generator, height: int, width: int) -> Field:
 
 
 def speckles(rng: Generator, height: int, width: int) -> Field:
-    """Spots of one brightness on another: (height, width)."""
+    """Make spots of one brightness on another.
+
+    Parameters
+    ----------
+    rng : Generator
+        Source of randomness.
+    height, width : int
+        Size of the field, in pixels.
+
+    Returns
+    -------
+    ndarray of shape (height, width), float32
+        -1 or 1.
+    """
     field = smooth_noise(rng, height, width, rng.uniform(2, 8))
     return np.where(field > rng.uniform(-0.5, 1.0), 1, -1).astype(np.float32)
 
 
 def grain(rng: Generator, height: int, width: int) -> Field:
-    """White noise: (height, width)."""
+    """Make white noise.
+
+    Parameters
+    ----------
+    rng : Generator
+        Source of randomness.
+    height, width : int
+        Size of the field, in pixels.
+
+    Returns
+    -------
+    ndarray of shape (height, width), float32
+        Of unit spread.
+    """
     return rng.standard_normal((height, width), dtype=np.float32)
 
 
 def clouds(rng: Generator, height: int, width: int) -> Field:
-    """Fractal noise of a random scale: (height, width)."""
+    """Make fractal noise of a random scale.
+
+    Parameters
+    ----------
+    rng : Generator
+        Source of randomness.
+    height, width : int
+        Size of the field, in pixels.
+
+    Returns
+    -------
+    ndarray of shape (height, width), float32
+    """
     return fractal_noise(rng, height, width, rng.uniform(4, 40), int(rng.integers(1, 5)))
 
 
 def flat(rng: Generator, height: int, width: int) -> Field:
-    """No texture: (height, width) of zeros."""
+    """Make no texture.
+
+    Parameters
+    ----------
+    rng : Generator
+        Source of randomness.
+    height, width : int
+        Size of the field, in pixels.
+
+    Returns
+    -------
+    ndarray of shape (height, width), float32
+        Zeros.
+    """
     return np.zeros((height, width), dtype=np.float32)
 
 
@@ -76,5 +182,17 @@ TEXTURES = (flat, clouds, clouds, stripes, speckles, ramp, grain)
 
 
 def texture(rng: Generator, height: int, width: int) -> Field:
-    """A texture of a random kind: (height, width)."""
+    """Make a texture of a random kind, one of `TEXTURES`.
+
+    Parameters
+    ----------
+    rng : Generator
+        Source of randomness.
+    height, width : int
+        Size of the field, in pixels.
+
+    Returns
+    -------
+    ndarray of shape (height, width), float32
+    """
     return TEXTURES[rng.integers(len(TEXTURES))](rng, height, width)

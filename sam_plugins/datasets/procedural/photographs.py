@@ -28,7 +28,20 @@ def _background(rng: Generator, canvas: Canvas, gray: bool) -> None:
 
 
 def leaves(rng: Generator, size: int) -> Canvas:
-    """Overlapping textured shapes of all sizes, many with parts (the "dead leaves" model)."""
+    """Overlapping textured shapes of all sizes, many with parts (the "dead leaves" model).
+
+    Parameters
+    ----------
+    rng : Generator
+        Source of randomness.
+    size : int
+        Side of the scene, in pixels.
+
+    Returns
+    -------
+    Canvas
+        Painted, with its labels; not yet photographed.
+    """
     canvas = Canvas(size)
     gray = rng.random() < 0.3
     _background(rng, canvas, gray)
@@ -85,7 +98,20 @@ def _parts(
 
 
 def filaments(rng: Generator, size: int) -> Canvas:
-    """Winding threads of one width, on a quiet background."""
+    """Winding threads of one width, on a quiet background.
+
+    Parameters
+    ----------
+    rng : Generator
+        Source of randomness.
+    size : int
+        Side of the scene, in pixels.
+
+    Returns
+    -------
+    Canvas
+        Painted, with its labels; not yet photographed.
+    """
     canvas = Canvas(size)
     gray = rng.random() < 0.6
     _background(rng, canvas, gray)
@@ -114,7 +140,20 @@ def filaments(rng: Generator, size: int) -> Canvas:
 
 
 def grid(rng: Generator, size: int) -> Canvas:
-    """The same shape again and again at regular places, some with a hole-like part."""
+    """The same shape again and again at regular places, some with a hole-like part.
+
+    Parameters
+    ----------
+    rng : Generator
+        Source of randomness.
+    size : int
+        Side of the scene, in pixels.
+
+    Returns
+    -------
+    Canvas
+        Painted, with its labels; not yet photographed.
+    """
     canvas = Canvas(size)
     gray = rng.random() < 0.4
     _background(rng, canvas, gray)

@@ -17,7 +17,7 @@ MOST_LABELS = 240
 
 
 def outline(rng: Generator, radius: float, kind: str | None = None) -> NDArray[np.float64]:
-    """Closed outline around the origin: (n, 2), x then y.
+    """Make a closed outline around the origin.
 
     Parameters
     ----------
@@ -27,6 +27,11 @@ def outline(rng: Generator, radius: float, kind: str | None = None) -> NDArray[n
         About the mean distance from the origin, in pixels.
     kind : str, optional
         ``"ellipse"``, ``"blob"``, ``"polygon"``, ``"rounded"``, ``"lobed"`` or ``"ragged"``.
+
+    Returns
+    -------
+    ndarray of shape (n, 2), float64
+        Its corners, x then y, in pixels.
     """
     kinds = ("ellipse", "blob", "polygon", "rounded", "lobed", "ragged")
     kind = kind or kinds[rng.integers(len(kinds))]
@@ -78,12 +83,38 @@ class Patch:
         return slice(self.y, self.y + height), slice(self.x, self.x + width)
 
     def where(self, condition: NDArray[np.bool_]) -> Patch:
-        """The part of the shape where a condition (h, w) holds."""
+        """Keep the part of the shape where a condition holds.
+
+        Parameters
+        ----------
+        condition : ndarray of shape (h, w), bool
+            Of the mask's size.
+
+        Returns
+        -------
+        Patch
+            At the same place.
+        """
         return Patch(self.mask & condition, self.y, self.x)
 
 
 def fill(size: int, points: NDArray[np.float64], centre: NDArray[np.float64]) -> Patch | None:
-    """Fill an outline around a centre on a square canvas; None if it lies outside."""
+    """Fill an outline around a centre on a square canvas.
+
+    Parameters
+    ----------
+    size : int
+        Side of the canvas, in pixels.
+    points : ndarray of shape (n, 2), float64
+        The outline's corners around the origin, x then y, in pixels.
+    centre : ndarray of shape (2,), float64
+        Where the origin comes to lie, x then y, in pixels of the canvas.
+
+    Returns
+    -------
+    Patch or None
+        Cut off at the canvas's border; None if next to nothing of it lies inside.
+    """
     placed = points + centre
     low = np.maximum(np.floor(placed.min(axis=0)).astype(int) - 1, 0)
     high = np.minimum(np.ceil(placed.max(axis=0)).astype(int) + 2, size)
@@ -102,8 +133,13 @@ class Canvas:
     ----------
     size : int
         Side, in pixels.
+    counts : list of int
+        How many labels are given already: groups, objects, parts.
+
+    Attributes
+    ----------
     image : ndarray of shape (size, size, 3), float32
-        About 0 to 1.
+        RGB, about 0 to 1.
     labels : ndarray of shape (3, size, size), uint8
         Group, object and part of each pixel; 0 is none.
     """
@@ -118,23 +154,68 @@ class Canvas:
         self.labels = np.zeros((3, self.size, self.size), dtype=np.uint8)
 
     def full(self, level: int) -> bool:
-        """Whether no further label is free."""
+        """Whether no further label is free.
+
+        Parameters
+        ----------
+        level : int
+            `GROUP`, `OBJECT` or `PART`.
+
+        Returns
+        -------
+        bool
+            Whether all `MOST_LABELS` of the level are given.
+        """
         return self.counts[level] >= MOST_LABELS
 
     def label(self, level: int, patch: Patch) -> int:
-        """Give a shape the next label of a level; what it covers loses its own."""
+        """Give a shape the next label of a level; what it covers loses its own.
+
+        Parameters
+        ----------
+        level : int
+            `GROUP`, `OBJECT` or `PART`.
+        patch : Patch
+            The shape.
+
+        Returns
+        -------
+        int
+            The label.
+        """
         self.counts[level] += 1
         self.labels[level][patch.window][patch.mask] = self.counts[level]
         return self.counts[level]
 
     def paint(self, patch: Patch, value: NDArray[np.floating]) -> None:
-        """Paint a shape with a colour (3,) or an image (h, w, 3)."""
+        """Paint a shape on the image; its labels stay as they are.
+
+        Parameters
+        ----------
+        patch : Patch
+            The shape.
+        value : ndarray of shape (3,), (h, w, 1) or (h, w, 3)
+            A colour, or an image of the mask's size, about 0 to 1.
+        """
         region = self.image[patch.window]
         region[patch.mask] = np.broadcast_to(value, region.shape)[patch.mask]
 
 
 def colour(rng: Generator, gray: bool) -> NDArray[np.float32]:
-    """A random colour (3,), in 0 .. 1."""
+    """Draw a random colour.
+
+    Parameters
+    ----------
+    rng : Generator
+        Source of randomness.
+    gray : bool
+        Whether the three values are the same.
+
+    Returns
+    -------
+    ndarray of shape (3,), float32
+        RGB, from 0 to 1.
+    """
     if gray:
         return np.full(3, rng.uniform(0, 1), dtype=np.float32)
     if rng.random() < 0.6:
@@ -143,13 +224,34 @@ def colour(rng: Generator, gray: bool) -> NDArray[np.float32]:
 
 
 def dome(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Shading that rises from a shape's border to its middle, about -0.6 .. 0.4: (h, w)."""
+    """Shade a shape so that it rises from its border to its middle.
+
+    Parameters
+    ----------
+    mask : ndarray of shape (h, w), bool
+        The shape.
+
+    Returns
+    -------
+    ndarray of shape (h, w), float32
+        From about -0.6 to 0.4; meant to be added to a brightness.
+    """
     depth = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
     return (np.sqrt(depth / max(1.0, depth.max())) - 0.6).astype(np.float32)
 
 
 def rim(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Pixels of a shape that touch its outside: (h, w)."""
+    """Find the pixels of a shape that touch its outside, by an edge.
+
+    Parameters
+    ----------
+    mask : ndarray of shape (h, w), bool
+        The shape. What lies beyond the array is not outside.
+
+    Returns
+    -------
+    ndarray of shape (h, w), bool
+    """
     inner = mask.copy()
     inner[1:] &= mask[:-1]
     inner[:-1] &= mask[1:]
@@ -161,7 +263,26 @@ def rim(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
 def scatter(
     rng: Generator, size: int, count: int, radius: float, *, clumped: bool
 ) -> NDArray[np.float64]:
-    """Centres of objects on a canvas, evenly spread or in clumps: (count, 2), x then y."""
+    """Draw centres of objects on a canvas, evenly spread or in clumps.
+
+    Parameters
+    ----------
+    rng : Generator
+        Source of randomness.
+    size : int
+        Side of the canvas, in pixels.
+    count : int
+        Number of centres.
+    radius : float
+        Of the objects, in pixels: as a multiple of it clumps are wide.
+    clumped : bool
+        Whether the centres lie in one to five clumps.
+
+    Returns
+    -------
+    ndarray of shape (count, 2), float64
+        x then y, in pixels; some may lie outside.
+    """
     if not clumped:
         return rng.uniform(-radius / 2, size + radius / 2, (count, 2))
     centres = rng.uniform(0, size, (int(rng.integers(1, 6)), 2))
