@@ -156,6 +156,13 @@ def test_public_names_are_documented(module):
     assert not found, "\n" + "\n".join(found)
 
 
+def test_the_reference_covers_every_package():
+    pages = (ROOT.parent / "docs" / "reference").glob("*.md")
+    shown = re.findall(r"^::: ([\w.]+)", "\n".join(page.read_text() for page in pages), re.M)
+    rooms = {".".join(module.split(".")[:2]) for module in modules() if "." in module}
+    assert rooms <= {".".join(name.split(".")[:2]) for name in shown}
+
+
 def test_the_check_sees_what_is_missing():
     source = '''
 """A module."""

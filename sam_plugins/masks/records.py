@@ -100,7 +100,7 @@ class MaskRecord:
         Parameters
         ----------
         record : dict
-            With the keys of `to_dict`; ``segmentation`` is a mask (H, W), an uncompressed or a
+            With the keys of `as_dict`; ``segmentation`` is a mask (H, W), an uncompressed or a
             compressed RLE.
 
         Returns
