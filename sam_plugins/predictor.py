@@ -106,7 +106,17 @@ class Predictor:
         return CPU_PROMPTS_PER_BATCH if self.device.type == "cpu" else GPU_PROMPTS_PER_BATCH
 
     def frame_of(self, image_size: tuple[int, int]) -> Frame:
-        """How an image of size (H, W) lies in this model's frame."""
+        """Tell how an image lies in this model's frame.
+
+        Parameters
+        ----------
+        image_size : tuple of int
+            (H, W), in pixels.
+
+        Returns
+        -------
+        Frame
+        """
         return Frame(image_size, self.model.frame_size, self.model.low_resolution_stride)
 
     # ---- images ----------------------------------------------------------------------------

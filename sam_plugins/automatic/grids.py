@@ -27,7 +27,19 @@ class Crop:
 
 
 def grid_of(settings: AutomaticSettings, layer: int) -> NDArray[np.float64]:
-    """Grid points of a crop in layer ``layer``: (n, 2), x then y, as fractions of the crop.
+    """Place the grid points of a crop.
+
+    Parameters
+    ----------
+    settings : AutomaticSettings
+        For ``points_per_side``, ``crop_n_points_downscale_factor`` or ``point_grids``.
+    layer : int
+        The crop's layer; 0 is the whole image.
+
+    Returns
+    -------
+    ndarray of shape (n, 2), float64
+        x then y, as fractions of the crop.
 
     Examples
     --------

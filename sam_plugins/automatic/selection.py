@@ -51,7 +51,17 @@ class Candidates:
         return len(self.predicted_iou)
 
     def take(self, indices: NDArray[Any]) -> Candidates:
-        """The candidates at ``indices`` (int, in that order) or where ``indices`` is True."""
+        """Choose some of the candidates.
+
+        Parameters
+        ----------
+        indices : ndarray of shape (M,), integer, or (N,), bool
+            Positions, in the order wanted, or which to keep.
+
+        Returns
+        -------
+        Candidates
+        """
         positions = np.flatnonzero(indices) if indices.dtype == bool else indices
         return Candidates(
             predicted_iou=self.predicted_iou[positions],
@@ -67,7 +77,19 @@ class Candidates:
     def join(
         cls, parts: Sequence[Candidates], *, crop_box: tuple[int, int, int, int]
     ) -> Candidates:
-        """Candidates of one crop, one part after the other."""
+        """Put candidates of one crop together.
+
+        Parameters
+        ----------
+        parts : sequence of Candidates
+            In order; may be empty.
+        crop_box : tuple of int
+            x0, y0, x1, y1 of the crop in pixels of the whole image, x1 and y1 exclusive.
+
+        Returns
+        -------
+        Candidates
+        """
         if not parts:
             return cls(
                 predicted_iou=np.empty(0, dtype=np.float32),

@@ -50,6 +50,11 @@ class AutomaticSettings:
     max_mask_fraction : float
         Masks that cover this fraction of the image, or more, are dropped; above 1 keeps all.
 
+    Raises
+    ------
+    ValueError
+        If a number is out of its range or a grid is missing or malformed.
+
     Examples
     --------
     >>> AutomaticSettings().points_per_side
@@ -128,7 +133,17 @@ class AutomaticSettings:
 
     @classmethod
     def for_model(cls, model: Sam) -> AutomaticSettings:
-        """The defaults with the thresholds that suit a model's own scores."""
+        """Take the defaults, with the thresholds that suit a model's own scores.
+
+        Parameters
+        ----------
+        model : Sam
+            Its configuration names the thresholds.
+
+        Returns
+        -------
+        AutomaticSettings
+        """
         return cls(
             pred_iou_thresh=model.config.pred_iou_thresh,
             stability_score_thresh=model.config.stability_score_thresh,

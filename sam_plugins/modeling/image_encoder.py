@@ -58,7 +58,23 @@ class ImageEncoderViT(nn.Module):
         self.neck = neck(config.embed_dim, config.out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Encode (B, 3, H, W), normalised, to (B, out_channels, H / patch, W / patch)."""
+        """Encode images.
+
+        Parameters
+        ----------
+        x : Tensor of shape (B, 3, H, W)
+            Normalised; H and W are multiples of the patch.
+
+        Returns
+        -------
+        Tensor of shape (B, out_channels, H / patch, W / patch)
+            Image embeddings.
+
+        Raises
+        ------
+        ValueError
+            If a side is no multiple of the patch.
+        """
         check_frame(x.shape, self.patch_size)
         x = self.patch_embed(x.to(self.pos_embed.dtype))  # (B, h, w, D)
         x = x + self._positions(x.shape[1], x.shape[2]).to(x.dtype)
@@ -96,7 +112,17 @@ class PatchEmbed(nn.Module):
         self.proj = nn.Conv2d(3, embed_dim, kernel_size=patch_size, stride=patch_size)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (B, 3, H, W) to (B, H / patch, W / patch, D)."""
+        """Project patches.
+
+        Parameters
+        ----------
+        x : Tensor of shape (B, 3, H, W)
+            Images.
+
+        Returns
+        -------
+        Tensor of shape (B, H / patch, W / patch, D)
+        """
         return self.proj(x).permute(0, 2, 3, 1)  # (B, h, w, D)
 
 
@@ -128,7 +154,17 @@ class Block(nn.Module):
         self.window_size = window_size
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (B, h, w, D) to the same shape."""
+        """Attend, then transform each token by itself.
+
+        Parameters
+        ----------
+        x : Tensor of shape (B, h, w, D)
+            Tokens of a grid.
+
+        Returns
+        -------
+        Tensor of the same shape
+        """
         if self.window_size:
             # A row of windows needs no other, from the first norm to the last sum.
             return by_stripes(lambda rows: self._mlp(self._attend(rows)), x, self.window_size)
@@ -167,7 +203,17 @@ class Attention(nn.Module):
         self.rel_pos_w = nn.Parameter(torch.zeros(distances, head_dim))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (B, h, w, D) to the same shape."""
+        """Attend, all tokens to all or within windows.
+
+        Parameters
+        ----------
+        x : Tensor of shape (B, h, w, D)
+            Tokens of a grid.
+
+        Returns
+        -------
+        Tensor of the same shape
+        """
         height, width, dim = x.shape[1:]
         qkv = self.qkv(x)  # (B, h, w, 3 D)
         if self.window_size:
