@@ -79,12 +79,27 @@ def batches(
     return DataLoader(source, batch_size=None, num_workers=1, prefetch_factor=4)
 
 
-def train(recipe: Recipe, *, data: Path | None, out: Path, minutes: float, device: str) -> Trainer:
-    """Train for a number of minutes in all; goes on from the checkpoint in ``out``, if any."""
+def train(
+    recipe: Recipe,
+    *,
+    data: Path | None,
+    out: Path,
+    minutes: float,
+    device: str,
+    init: Path | None = None,
+) -> Trainer:
+    """Train for a number of minutes in all.
+
+    Goes on from the checkpoint in ``out``, if there is one; else begins with the averaged weights
+    of the checkpoint ``init``, if given.
+    """
     torch.manual_seed(recipe.seed)
     rounds_rng = np.random.default_rng(recipe.seed)
     model = build_lite(CONFIGS["lite"]).to(choose_device(device))
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if init is not None:
+        state = torch.load(init, weights_only=True, map_location=model.device)
+        model.load_state_dict(state["averaged"])
     trainer = Trainer(model, recipe)
     checkpoint = out / "checkpoint.pt"
     before = load_checkpoint(checkpoint, trainer) if checkpoint.exists() else 0.0
@@ -125,6 +140,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--recipe", type=Path, default=default)
     parser.add_argument("--data", type=Path, help="folder with one folder a real data set")
     parser.add_argument("--out", type=Path, default=Path("runs/lite"))
+    parser.add_argument("--init", type=Path, help="another run's checkpoint.pt, to begin with")
     parser.add_argument("--minutes", type=float, default=75)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--threads", type=int, help="processor threads; never more than are free")
@@ -140,6 +156,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         out=arguments.out,
         minutes=arguments.minutes,
         device=arguments.device,
+        init=arguments.init,
     )
 
 

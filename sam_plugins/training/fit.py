@@ -194,8 +194,9 @@ class Trainer:
         images = (batch.images.float() - model.pixel_mean) / model.pixel_std
         with self._autocast():
             features = model.encode(images)
-        # Each image is said to lie somewhere in a larger frame.
-        origin = torch.rand(len(images), 2, device=images.device) * 256
+        # Each crop is said to lie somewhere in the frame; a whole frame lies where it is.
+        room = max(0, model.frame_size - images.shape[-1])
+        origin = torch.rand(len(images), 2, device=images.device) * room
         # The prompts of one decoder call have one form: some images are clicked, the others boxed.
         share = len(images) * (1 - self.recipe.box_share)
         clicked = min(max(int(share + torch.rand(()).item()), 1), len(images) - 1)

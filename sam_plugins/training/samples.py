@@ -161,8 +161,9 @@ def random_view(
     # From crop pixels to image pixels: turned by `turn`, shrunk by `scale`.
     matrix = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]]) / scale
     slack = np.array([width, height]) * scale - size
-    share = np.where(slack > 0, rng.uniform(0, 1, 2), 0.5)
-    centre = np.array([width, height]) / 2 + (share - 0.5) * np.abs(slack) / scale
+    # A larger image is cut anywhere; a smaller one lies in a corner, as in the model's frame.
+    share = np.where(slack > 0, rng.uniform(0, 1, 2), 0.0)
+    centre = np.array([width, height]) / 2 + (share - 0.5) * slack / scale
     shift = centre - matrix @ np.array([size / 2, size / 2])
     affine = (*matrix[0], shift[0], *matrix[1], shift[1])
     image = Image.fromarray(item.image)
