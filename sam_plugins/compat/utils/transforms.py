@@ -36,7 +36,8 @@ class ResizeLongestSide:
         ndarray of shape (h, w, C), uint8
             Its long side is ``target_length``.
         """
-        return self._frame(image.shape[:2]).resize_image(np.ascontiguousarray(image))
+        # A copy, because PyTorch warns of arrays that cannot be written to.
+        return np.array(self._frame(image.shape[:2]).resize_image(np.ascontiguousarray(image)))
 
     def apply_coords(
         self, coords: NDArray[np.floating], original_size: tuple[int, ...]
