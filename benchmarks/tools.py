@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from benchmarks import peers
+
 Image = NDArray[np.uint8]
 
 
@@ -72,6 +74,7 @@ class Reference:
     """PyPI ``segment-anything`` as its users run it."""
 
     def __init__(self, weights: Path, image: Image, thresholds: tuple[float, float]):
+        peers.prepare()
         from segment_anything import SamAutomaticMaskGenerator, SamPredictor, sam_model_registry
 
         sam = sam_model_registry["vit_b"](checkpoint=str(weights))
@@ -104,6 +107,7 @@ class Transformers:
     """Hugging Face ``transformers``, its default attention."""
 
     def __init__(self, weights: Path, image: Image, thresholds: tuple[float, float]):
+        peers.prepare()
         from transformers import SamConfig, SamImageProcessor, SamModel, SamProcessor
         from transformers.pipelines import MaskGenerationPipeline
 
