@@ -151,7 +151,7 @@ def _with_mask(prompt: Prompt, pixels: NDArray[Any]) -> Prompt:
     with wrong_use("--mask"):
         # Bool is exact: 0 stays 0, and all else becomes 255.
         rgb = to_rgb(pixels != 0, normalization=Normalization())
-        return replace(prompt, mask=rgb.any(axis=-1))
+        return replace(prompt, mask=rgb.max(axis=-1) > 0)
 
 
 def _write_masks(prediction: Prediction, out: Path) -> list[dict[str, Any]]:
