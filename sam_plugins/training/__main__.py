@@ -20,8 +20,9 @@ from sam_plugins.modeling import CONFIGS
 from sam_plugins.modeling.lite import build_lite
 from sam_plugins.training.fit import Scores, Trainer
 from sam_plugins.training.recipe import Recipe, read_recipe
-from sam_plugins.training.samples import Batch, CropSource, read_folder
+from sam_plugins.training.samples import Batch, CropSource
 from sam_plugins.training.scenes import make_scenes
+from sam_plugins.training.views import read_folder
 
 logger = logging.getLogger("sam_plugins.training")
 

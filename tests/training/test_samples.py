@@ -5,15 +5,8 @@ import pytest
 from PIL import Image
 
 from sam_plugins.modeling import build_sam
-from sam_plugins.training.samples import (
-    OUTSIDE,
-    Annotated,
-    CropSource,
-    pick_objects,
-    random_view,
-    read_folder,
-    recolour,
-)
+from sam_plugins.training.samples import CropSource, pick_objects
+from sam_plugins.training.views import OUTSIDE, Annotated, random_view, read_folder, recolour
 
 
 def annotated(height=90, width=140):
@@ -130,3 +123,16 @@ def test_streams_repeat_by_seed_and_have_the_shapes_promised():
             x, y = batch.clicks[image, k].long().tolist()
             level, label = batch.levels[image, k], batch.ids[image, k]
             assert batch.labels[image, level, y, x] == label
+
+
+@pytest.mark.parametrize("size", [32, 64, 160])
+def test_crops_may_be_smaller_and_larger_than_the_scenes(size):
+    item = annotated(64, 64)
+    scenes = (item.image[None], item.labels[None].astype(np.uint8))
+    source = CropSource(
+        {}, {}, scenes, real_share=0, objects=2, size=size, batch_size=3,
+        level_weights=(0.2, 0.6, 0.2), seed=(0,),
+    )  # fmt: skip
+    batch = next(iter(source))
+    assert batch.images.shape == (3, 3, size, size)
+    assert batch.labels.shape == (3, 3, size, size)
