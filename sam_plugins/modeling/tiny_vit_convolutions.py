@@ -1,0 +1,171 @@
+"""TinyViT's convolutions: stem, inverted bottlenecks, patch merging."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from sam_plugins.modeling.cpu import linear
+
+# Hidden width of the inverted bottlenecks and of the MLPs, in multiples of the width.
+EXPANSION = 4
+
+
+class ConvNorm(nn.Module):
+    """A convolution followed by batch normalisation.
+
+    Parameters
+    ----------
+    in_channels, out_channels : int
+        Channels.
+    kernel_size, stride, groups : int
+        As in `torch.nn.Conv2d`; the padding keeps the map's size at stride 1.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int = 1,
+        *,
+        stride: int = 1,
+        groups: int = 1,
+    ) -> None:
+        super().__init__()
+        self.c = nn.Conv2d(
+            in_channels,
+            out_channels,
+            kernel_size,
+            stride,
+            padding=kernel_size // 2,
+            groups=groups,
+            bias=False,
+        )
+        self.bn = nn.BatchNorm2d(out_channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolve and normalise, in one step outside of training.
+
+        Parameters
+        ----------
+        x : Tensor of shape (B, in_channels, H, W)
+
+        Returns
+        -------
+        Tensor of shape (B, out_channels, H / stride, W / stride)
+        """
+        if self.training:
+            return self.bn(self.c(x))
+        weight, bias = self._folded()
+        if weight.shape[1:] == (*x.shape[1:2], 1, 1) and self.c.stride == (1, 1):
+            rows = linear(x.permute(0, 2, 3, 1), weight[:, :, 0, 0], bias)  # (B, H, W, out)
+            return rows.permute(0, 3, 1, 2)
+        return functional.conv2d(
+            x, weight, bias, self.c.stride, self.c.padding, groups=self.c.groups
+        )
+
+    def _folded(self) -> tuple[Tensor, Tensor]:
+        """Weight and bias of a convolution that does both, with the statistics as they are now."""
+        norm, dtype = self.bn, self.c.weight.dtype
+        mean, variance = cast(Tensor, norm.running_mean), cast(Tensor, norm.running_var)
+        scale = norm.weight.float() * (variance.float() + norm.eps).rsqrt()  # (out,)
+        weight = self.c.weight.float() * scale[:, None, None, None]
+        bias = norm.bias.float() - mean.float() * scale
+        return weight.to(dtype), bias.to(dtype)
+
+
+class Stem(nn.Module):
+    """Two convolutions that bring a frame to stride 4.
+
+    Parameters
+    ----------
+    width : int
+        Channels of the result.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.seq = nn.Sequential(
+            ConvNorm(3, width // 2, 3, stride=2),
+            nn.GELU(),
+            ConvNorm(width // 2, width, 3, stride=2),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Run both convolutions.
+
+        Parameters
+        ----------
+        x : Tensor of shape (B, 3, H, W)
+            Normalised frames.
+
+        Returns
+        -------
+        Tensor of shape (B, width, H / 4, W / 4)
+        """
+        return self.seq(x)
+
+
+class MBConv(nn.Module):
+    """An inverted bottleneck: widen, convolve each channel, narrow.
+
+    Parameters
+    ----------
+    width : int
+        Channels.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        hidden = EXPANSION * width
+        self.conv1 = ConvNorm(width, hidden)
+        self.conv2 = ConvNorm(hidden, hidden, 3, groups=hidden)
+        self.conv3 = ConvNorm(hidden, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Widen, convolve, narrow, and add the input.
+
+        Parameters
+        ----------
+        x : Tensor of shape (B, width, h, w)
+
+        Returns
+        -------
+        Tensor of shape (B, width, h, w)
+        """
+        y = functional.gelu(self.conv1(x))  # (B, hidden, h, w)
+        y = functional.gelu(self.conv2(y))
+        return functional.gelu(x + self.conv3(y))
+
+
+class PatchMerging(nn.Module):
+    """The step to the next stage's width and stride.
+
+    Parameters
+    ----------
+    in_channels, out_channels : int
+        Widths.
+    stride : int
+        Stride.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = ConvNorm(in_channels, out_channels)
+        self.conv2 = ConvNorm(out_channels, out_channels, 3, stride=stride, groups=out_channels)
+        self.conv3 = ConvNorm(out_channels, out_channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Run the three convolutions; the middle one has the stride.
+
+        Parameters
+        ----------
+        x : Tensor of shape (B, in_channels, h, w)
+
+        Returns
+        -------
+        Tensor of shape (B, out_channels, h / stride, w / stride)
+        """
+        x = functional.gelu(self.conv1(x))
+        x = functional.gelu(self.conv2(x))
+        return self.conv3(x)
