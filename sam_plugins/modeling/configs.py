@@ -166,7 +166,14 @@ CONFIGS: Mapping[str, SamConfig] = MappingProxyType(
             SamConfig("vit_l", ViTConfig(1024, 24, 16, (5, 11, 17, 23))),
             SamConfig("vit_h", ViTConfig(1280, 32, 16, (7, 15, 23, 31))),
             SamConfig("vit_t", TinyViTConfig()),
-            SamConfig("lite", LiteConfig(), frame_size=512),
+            # Thresholds: measured with sam_plugins.evaluation.thresholds, see the model card.
+            SamConfig(
+                "lite",
+                LiteConfig(),
+                frame_size=512,
+                pred_iou_thresh=0.45,
+                stability_score_thresh=0.8,
+            ),
         )
     }
 )
