@@ -57,14 +57,15 @@ def assert_same_masks(theirs, ours):
         assert type(b["segmentation"]) is type(a["segmentation"])
         mask_a, mask_b = as_mask(a["segmentation"]), as_mask(b["segmentation"])
         assert mask_b.shape == mask_a.shape
-        assert (mask_a != mask_b).mean() < 1e-4
-        assert b["area"] == pytest.approx(a["area"], abs=2)
+        # Logits that are equal to five digits may still fall on either side of the threshold.
+        pixels = 1e-4 * mask_a.size
+        assert (mask_a != mask_b).sum() < pixels
+        assert b["area"] == pytest.approx(a["area"], abs=pixels)
         np.testing.assert_allclose(b["bbox"], a["bbox"], atol=1)
         np.testing.assert_allclose(b["point_coords"], a["point_coords"], atol=1e-9)
         assert list(b["crop_box"]) == list(a["crop_box"])
         assert b["predicted_iou"] == pytest.approx(a["predicted_iou"], rel=1e-4)
-        # A pixel on the edge counts for much in a small mask.
-        assert b["stability_score"] == pytest.approx(a["stability_score"], abs=2 / a["area"])
+        assert b["stability_score"] == pytest.approx(a["stability_score"], abs=pixels / a["area"])
         assert set(b) == set(a)
 
 
