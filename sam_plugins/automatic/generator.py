@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ from sam_plugins.automatic.grids import Crop, crops_of, grid_of
 from sam_plugins.automatic.selection import Candidates, select_records
 from sam_plugins.automatic.settings import AutomaticSettings
 from sam_plugins.embedding import ImageEmbedding
-from sam_plugins.errors import CancelledError, SamPluginsError
+from sam_plugins.errors import CancelledError, InvalidImageError, SamPluginsError
 from sam_plugins.images import Normalization, Planes, read_image, to_rgb
 from sam_plugins.masks.records import MaskRecord
 from sam_plugins.prompts import Prompt
@@ -38,7 +39,8 @@ class Proposals:
     Parameters
     ----------
     candidates : tuple of Candidates
-        One set a crop, in the order of the crops.
+        One set a crop, in the order of the crops. Crops that are a pixel wide, which those of a
+        tiny image may be, are left out.
     image_size : tuple of int
         (H, W) of the image, in pixels.
     settings : AutomaticSettings
@@ -99,7 +101,7 @@ def propose(
     """
     chosen = settings or AutomaticSettings.for_model(predictor.model)
     size, embeddings = _embeddings(predictor, image, chosen, normalization, channel_axis)
-    crops = crops_of(size, chosen)
+    crops = _crops(predictor, size, chosen)
     total = sum(len(grid_of(chosen, crop.layer)) for crop in crops)
     done = 0
     found = []
@@ -130,7 +132,8 @@ def select(proposals: Proposals, *, settings: AutomaticSettings | None = None) -
     Returns
     -------
     list of MaskRecord
-        In the order of the crops, by descending predicted IoU in each. May be empty.
+        Those from the smallest crops first, then by descending predicted IoU; masks that had small
+        regions removed come after all others. May be empty.
 
     Raises
     ------
@@ -206,7 +209,14 @@ def generate_batch(
     ------
     list of MaskRecord
         One list an image, in order.
+
+    Raises
+    ------
+    ValueError
+        If the batch size is below 1.
     """
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be 1 or more, got {batch_size}")
     chosen = settings or AutomaticSettings.for_model(predictor.model)
     for start in range(0, len(images), batch_size):
         batch = images[start : start + batch_size]
@@ -249,11 +259,24 @@ def _embeddings(
     def one_by_one() -> Iterator[ImageEmbedding]:
         yield whole
         rgb = to_rgb(planes, normalization=normalization)
-        for crop in crops_of(whole.frame.image_size, settings)[1:]:
+        for crop in _crops(predictor, whole.frame.image_size, settings)[1:]:
             x0, y0, x1, y1 = crop.box
             yield predictor.encode_rgb([rgb[y0:y1, x0:x1]])[0]
 
     return whole.frame.image_size, one_by_one()
+
+
+def _crops(
+    predictor: Predictor, image_size: tuple[int, int], settings: AutomaticSettings
+) -> list[Crop]:
+    """The crops that can be looked at: of a tiny image, some are a pixel wide or empty."""
+    crops = []
+    for crop in crops_of(image_size, settings):
+        x0, y0, x1, y1 = crop.box
+        with suppress(InvalidImageError):
+            predictor.frame_of((y1 - y0, x1 - x0))
+            crops.append(crop)
+    return crops
 
 
 def _point_batches(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -79,20 +80,26 @@ class AutomaticSettings:
     max_mask_fraction: float = 1.01
 
     def __post_init__(self) -> None:
+        # Written so that NaN, which compares as false, is refused as well.
         at_least_one = {
             "points_per_side": self.points_per_side,
-            "points_per_batch": self.points_per_batch or 1,
+            "points_per_batch": 1 if self.points_per_batch is None else self.points_per_batch,
             "crop_n_points_downscale_factor": self.crop_n_points_downscale_factor,
         }
         for name, value in at_least_one.items():
-            if value < 1:
+            if not value >= 1:
                 raise ValueError(f"{name} must be 1 or more, got {value}")
-        for name in ("crop_n_layers", "min_mask_region_area"):
-            if getattr(self, name) < 0:
+        for name in ("crop_n_layers", "min_mask_region_area", "stability_score_offset"):
+            if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} must be 0 or more, got {getattr(self, name)}")
-        for name in ("box_nms_thresh", "crop_nms_thresh", "stability_score_thresh"):
+        overlaps = ("box_nms_thresh", "crop_nms_thresh", "crop_overlap_ratio")
+        for name in (*overlaps, "stability_score_thresh"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must lie in 0 .. 1, got {getattr(self, name)}")
+        if not self.max_mask_fraction > 0:
+            raise ValueError(f"max_mask_fraction must be above 0, got {self.max_mask_fraction}")
+        if math.isnan(self.pred_iou_thresh):
+            raise ValueError("pred_iou_thresh must be a number, got nan")
         if self.crop_n_layers > 5:
             raise ValueError(
                 "crop_n_layers must be 5 or less (layer 5 has 1024 crops), "
@@ -112,7 +119,8 @@ class AutomaticSettings:
         for grid in grids:
             if grid.ndim != 2 or grid.shape[1] != 2 or not ((grid >= 0) & (grid <= 1)).all():
                 raise ValueError(
-                    f"a point grid must have the shape (n, 2) and lie in 0 .. 1, got {grid.shape}"
+                    "each of point_grids must have the shape (n, 2) and lie in 0 .. 1, "
+                    f"got {grid.shape}"
                 )
         return tuple(tuple((float(x), float(y)) for x, y in grid) for grid in grids)
 

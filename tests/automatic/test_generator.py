@@ -6,156 +6,187 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
-from pycocotools import mask as coco
-from segment_anything.utils.amg import calculate_stability_score
+from hypothesis import given
+from hypothesis import strategies as st
 
-from sam_plugins import Normalization, Predictor
-from sam_plugins.automatic import AutomaticSettings, generate, generate_batch, propose, select
+from sam_plugins import Predictor
+from sam_plugins.automatic import generate, generate_batch, propose, select
 from sam_plugins.errors import CancelledError, SamPluginsError
+from sam_plugins.masks import streaming
 
-# The random model's predicted IoUs lie around 0.
-ALL = AutomaticSettings(
-    points_per_side=4, pred_iou_thresh=-10, stability_score_thresh=0, box_nms_thresh=0.95
+
+@pytest.fixture(scope="module")
+def proposals(predictor, image, everything):
+    """Without crops, and with one layer of them."""
+    return [
+        propose(predictor, image, settings=replace(everything, crop_n_layers=layers))
+        for layers in (0, 1)
+    ]
+
+
+@pytest.mark.parametrize("crop_layers", [0, 1])
+def test_generating_is_proposing_and_selecting(predictor, image, proposals, crop_layers):
+    found = proposals[crop_layers]
+    # 4 x 4 points on the image, 2 x 2 on each of 2 x 2 crops, three masks each.
+    counts = [48, 12, 12, 12, 12] if crop_layers else [48]
+    assert [len(candidates) for candidates in found.candidates] == counts
+    assert len(found) == sum(counts)
+    records = generate(predictor, image, settings=found.settings)
+    assert records == select(found)
+    assert 5 < len(records) < len(found)
+    # Masks of crops are among them, if there are crops.
+    assert len({record.crop_box for record in records}) > crop_layers
+
+
+@given(
+    layers=st.sampled_from([0, 1]),
+    pred_iou_thresh=st.floats(-0.3, 0.4),
+    stability_score_thresh=st.floats(0, 0.8),
+    box_nms_thresh=st.floats(0, 1),
+    crop_nms_thresh=st.floats(0, 1),
+    max_mask_fraction=st.floats(0.05, 1.1),
+    min_mask_region_area=st.integers(0, 400),
+    drop_small_masks=st.booleans(),
 )
-
-
-@pytest.fixture(scope="module")
-def predictor(tiny_sam):
-    return Predictor(tiny_sam, device="cpu", precision="float32")
-
-
-@pytest.fixture(scope="module")
-def image():
-    return np.random.default_rng(0).integers(0, 256, (50, 70, 3), dtype=np.uint8)
-
-
-@pytest.fixture(scope="module")
-def proposals(predictor, image):
-    return propose(predictor, image, settings=ALL)
-
-
-@pytest.mark.parametrize("crop_layers", [0, 1])
-def test_generating_is_proposing_and_selecting(predictor, image, crop_layers):
-    settings = replace(ALL, crop_n_layers=crop_layers)
-    found = propose(predictor, image, settings=settings)
-    assert len(found) > 10
-    assert len(found.candidates) == (5 if crop_layers else 1)
-    assert generate(predictor, image, settings=settings) == select(found)
-
-
-@pytest.mark.parametrize("quantile", [0.3, 0.6, 0.9])
-def test_selecting_later_is_generating_with_those_thresholds(predictor, image, proposals, quantile):
-    candidates = proposals.candidates[0]
-    strict = replace(
-        ALL,
-        pred_iou_thresh=float(np.quantile(candidates.predicted_iou, quantile)),
-        stability_score_thresh=float(np.quantile(candidates.stability, 0.3)),
-        box_nms_thresh=0.8,
+def test_selecting_later_is_generating_with_those_thresholds(
+    predictor, image, proposals, layers, **thresholds
+):
+    settings = replace(proposals[layers].settings, **thresholds)
+    assert select(proposals[layers], settings=settings) == generate(
+        predictor, image, settings=settings
     )
-    later = select(proposals, settings=strict)
-    assert later == generate(predictor, image, settings=strict)
-    assert all(record.predicted_iou > strict.pred_iou_thresh for record in later)
-    assert all(record.stability_score >= strict.stability_score_thresh for record in later)
 
 
-def test_selecting_below_what_was_proposed_is_refused(proposals):
-    with pytest.raises(ValueError, match="propose again"):
-        select(proposals, settings=replace(ALL, pred_iou_thresh=-11))
+def test_selecting_below_what_was_proposed_is_refused(predictor, image, everything):
+    found = propose(predictor, image, settings=replace(everything, pred_iou_thresh=0.1))
+    with pytest.raises(ValueError, match=r"pred_iou_thresh 0\.1: propose again .* with 0\.09"):
+        select(found, settings=replace(everything, pred_iou_thresh=0.09))
+    assert select(found, settings=replace(everything, pred_iou_thresh=0.1)) == select(found)
 
 
-def test_an_embedding_serves_as_well_as_its_image(predictor, image, proposals):
+def test_an_embedding_serves_as_well_as_its_image(blob_sam, predictor, image, proposals):
     embedding = predictor.embed(image)
-    assert select(propose(predictor, embedding, settings=ALL)) == select(proposals)
-    with pytest.raises(SamPluginsError, match="crops need the image"):
-        propose(predictor, embedding, settings=replace(ALL, crop_n_layers=1))
+    other = Predictor(blob_sam, device="cpu", precision="float32")
+    other._encode = lambda batch: pytest.fail("encoded again")  # type: ignore[method-assign]
+    assert generate(other, embedding, settings=proposals[0].settings) == select(proposals[0])
+    with pytest.raises(SamPluginsError, match="crops need the image itself"):
+        generate(other, embedding, settings=proposals[1].settings)
 
 
-def test_records_describe_their_masks(predictor, image, proposals):
-    embedding = predictor.embed(image)
-    records = select(proposals)
-    assert records
-    for record in records:
-        mask = coco.decode(record.segmentation).astype(bool)
-        assert mask.shape == (50, 70)
-        assert record.area == mask.sum()
-        rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-        x0, y0, x1, y1 = columns[0], rows[0], columns[-1], rows[-1]
-        assert record.bbox == (x0, y0, x1 - x0, y1 - y0)
-        assert record.crop_box == (0, 0, 70, 50)
-        ((x, y),) = record.point_coords
-        assert 0 < x < 70
-        assert 0 < y < 50
-    best = max(records, key=lambda record: record.predicted_iou)
-    from sam_plugins import Prompt
-
-    answer = predictor.predict(embedding, Prompt(points=best.point_coords), multimask=True)
-    full = embedding.frame.upsample(torch.from_numpy(answer.low_resolution_logits))
-    index = int(np.abs(answer.predicted_iou - best.predicted_iou).argmin())
-    stability = calculate_stability_score(full[index : index + 1], 0.0, 1.0).item()
-    assert best.stability_score == pytest.approx(stability, abs=2e-3)
+@pytest.mark.parametrize("crop_layers", [0, 2])
+@pytest.mark.parametrize("size", [(90, 120), (5, 3)])
+@pytest.mark.parametrize(
+    "strict", [{"pred_iou_thresh": 99}, {"max_mask_fraction": 1e-9}], ids=["IoU", "area"]
+)
+def test_no_mask_at_all_is_fine(predictor, everything, crop_layers, size, strict):
+    side = 2 if size == (90, 120) else 7  # more points than pixels
+    settings = replace(everything, points_per_side=side, crop_n_layers=crop_layers, **strict)
+    blank = np.zeros(size, np.uint8)
+    assert generate(predictor, blank, settings=settings) == []
+    assert list(generate_batch(predictor, [blank, blank], settings=settings)) == [[], []]
 
 
-def test_forms_of_the_masks_agree(proposals):
-    from sam_plugins.masks import rle
-    from sam_plugins.masks.polygons import polygons_to_mask
+@pytest.mark.parametrize("size", [(2, 2), (3, 3), (9, 9), (20, 24)])
+def test_crops_that_are_too_small_are_left_out(predictor, everything, size):
+    told = []
+    found = propose(
+        predictor,
+        np.arange(size[0] * size[1], dtype=np.uint8).reshape(size),
+        settings=replace(everything, points_per_side=1, crop_n_layers=3),
+        progress=lambda done, total: told.append((done, total)),
+    )
+    count = len(found.candidates)
+    assert told == [(done, count) for done in range(1, count + 1)]
+    assert count == 1 if size == (2, 2) else 1 < count < 85
+    for x0, y0, x1, y1 in (candidates.crop_box for candidates in found.candidates):
+        assert 0 <= x0 <= x1 - 2 <= size[1] - 2
+        assert 0 <= y0 <= y1 - 2 <= size[0] - 2
 
-    record = select(proposals)[0]
-    mask = record.as_dict(output="binary_mask")["segmentation"]
-    np.testing.assert_array_equal(rle.decode(record.as_dict()["segmentation"]), mask)
-    uncompressed = record.as_dict(output="uncompressed_rle")["segmentation"]
-    np.testing.assert_array_equal(rle.decode(rle.from_uncompressed(uncompressed)), mask)
-    polygons = record.as_dict(output="polygons")["segmentation"]
-    np.testing.assert_array_equal(polygons_to_mask(polygons, mask.shape), mask)
-    with pytest.raises(ValueError, match="output must be"):
-        record.as_dict(output="svg")
 
-
+@pytest.mark.parametrize("batch_size", [1, 2, 3])
 @pytest.mark.parametrize("crop_layers", [0, 1])
-@pytest.mark.parametrize("size", [(50, 70), (3, 5)])
-def test_no_mask_at_all_is_fine(predictor, crop_layers, size):
-    settings = AutomaticSettings(points_per_side=3, pred_iou_thresh=99, crop_n_layers=crop_layers)
-    assert generate(predictor, np.zeros(size, np.uint8), settings=settings) == []
-
-
-@pytest.mark.parametrize("batch_size", [1, 2, 5])
-@pytest.mark.parametrize("crop_layers", [0, 1])
-def test_many_images_are_answered_like_each(predictor, batch_size, crop_layers):
-    rng = np.random.default_rng(1)
-    images = [rng.integers(0, 256, size, dtype=np.uint8) for size in [(40, 30), (20, 64), (33, 33)]]
-    settings = replace(ALL, points_per_side=2, crop_n_layers=crop_layers)
-    together = list(generate_batch(predictor, images, batch_size=batch_size, settings=settings))
-    assert len(together) == 3
+def test_many_images_are_answered_like_each(
+    blob_sam, predictor, image, everything, batch_size, crop_layers
+):
+    images = [image[:40, :30], image[..., 0], image[:64, 20:50], image[::2], image[30:63, :33]]
+    settings = replace(everything, points_per_side=2, crop_n_layers=crop_layers, box_nms_thresh=1)
+    fresh = Predictor(blob_sam, device="cpu", precision="float32")
+    encode, sizes = fresh._encode, []
+    fresh._encode = lambda batch: sizes.append(len(batch)) or encode(batch)  # type: ignore[method-assign,func-returns-value]
+    together = list(generate_batch(fresh, images, batch_size=batch_size, settings=settings))
+    whole = {1: [1] * 5, 2: [2, 2, 1], 3: [3, 2]}[batch_size]
+    assert sizes == ([1] * 25 if crop_layers else whole)
     for one, records in zip(images, together, strict=True):
         alone = generate(predictor, one, settings=settings)
-        assert [each.area for each in records] == pytest.approx(
-            [each.area for each in alone], rel=0.02, abs=2
+        assert len(alone) > 3
+        for ours, theirs in zip(records, alone, strict=True):
+            assert ours.image_size == one.shape[:2]
+            assert ours.crop_box == theirs.crop_box
+            assert ours.predicted_iou == pytest.approx(theirs.predicted_iou, abs=1e-4)
+            assert (ours.mask() ^ theirs.mask()).sum() <= 0.01 * theirs.area
+
+
+def test_an_empty_batch_of_images_has_no_answers_and_no_batch_is_empty(predictor, image):
+    assert list(generate_batch(predictor, [])) == []
+    for size in (0, -1):
+        with pytest.raises(ValueError, match=f"batch_size must be 1 or more, got {size}"):
+            list(generate_batch(predictor, [image], batch_size=size))
+
+
+@pytest.mark.parametrize("points_per_batch", [1, 2, 3, 5, 100])
+def test_the_batch_of_points_does_not_matter(
+    predictor, image, proposals, monkeypatch, points_per_batch
+):
+    decode, sizes = predictor.decode, []
+
+    def counted(embedding, prompts, **options):
+        sizes.append(len(prompts))
+        return decode(embedding, prompts, **options)
+
+    monkeypatch.setattr(predictor, "decode", counted)
+    settings = replace(proposals[0].settings, points_per_batch=points_per_batch)
+    (ours,) = propose(predictor, image, settings=settings).candidates
+    (theirs,) = proposals[0].candidates
+    assert sum(sizes) == 16
+    assert max(sizes) == min(points_per_batch, predictor.prompts_per_batch)
+    np.testing.assert_array_equal(ours.points, theirs.points)
+    np.testing.assert_allclose(ours.predicted_iou, theirs.predicted_iou, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(ours.areas, theirs.areas, rtol=0, atol=2)
+
+
+@pytest.mark.parametrize("run", [propose, generate])
+@pytest.mark.parametrize("crop_layers", [0, 1])
+def test_progress_is_told_and_cancelling_asked_batch_by_batch(
+    predictor, image, everything, run, crop_layers
+):
+    settings = replace(everything, points_per_batch=3, crop_n_layers=crop_layers)
+    total = 32 if crop_layers else 16
+    log: list[object] = []
+
+    def go(most):
+        run(
+            predictor,
+            image,
+            settings=settings,
+            progress=lambda *told: log.append(told),
+            cancelled=lambda: log.append("asked") or log.count("asked") > most,
         )
 
-
-def test_the_batch_of_points_does_not_matter(predictor, image, proposals):
-    one_by_one = propose(predictor, image, settings=replace(ALL, points_per_batch=1))
-    ours, theirs = one_by_one.candidates[0], proposals.candidates[0]
-    np.testing.assert_allclose(ours.predicted_iou, theirs.predicted_iou, atol=1e-5)
-    np.testing.assert_allclose(ours.areas, theirs.areas, atol=2)
-
-
-def test_progress_is_told_and_cancelling_stops(predictor, image):
-    seen = []
-    propose(predictor, image, settings=ALL, progress=lambda done, total: seen.append((done, total)))
-    assert seen == sorted(seen)
-    assert seen[-1] == (16, 16)
-    asked = []
-    with pytest.raises(CancelledError, match="of 16 points"):
-        propose(predictor, image, settings=ALL, cancelled=lambda: asked.append(1) or len(asked) > 2)
-    assert len(asked) == 3
+    go(99)
+    steps = [3, 6, 9, 12, 15, 16, 19, 20, 23, 24, 27, 28, 31, 32]
+    expected = [each for done in steps if done <= total for each in ("asked", (done, total))]
+    assert log == expected
+    for most in (0, 2, 4):
+        log.clear()
+        with pytest.raises(CancelledError, match=f"stopped after {3 * most} of {total} points"):
+            go(most)
+        assert log == [*expected[: 2 * most], "asked"]
 
 
+@pytest.mark.parametrize("threshold", [0.05, 0.2, 0.35])
 def test_masks_below_the_threshold_are_never_brought_to_the_images_size(
-    predictor, image, proposals, monkeypatch
+    predictor, image, everything, proposals, monkeypatch, threshold
 ):
-    from sam_plugins.masks import streaming
-
     rows, real = [], streaming.summarize
 
     def counted(logits, *arguments, **options):
@@ -163,20 +194,12 @@ def test_masks_below_the_threshold_are_never_brought_to_the_images_size(
         return real(logits, *arguments, **options)
 
     monkeypatch.setattr(streaming, "summarize", counted)
-    iou = proposals.candidates[0].predicted_iou
-    strict = replace(ALL, pred_iou_thresh=float(np.quantile(iou, 0.8)))
-    propose(predictor, image, settings=strict)
-    assert sum(rows) == (iou > strict.pred_iou_thresh).sum()
-
-
-def test_how_values_become_colours_is_passed_on(predictor):
-    import dask.array as da
-
-    stack = np.random.default_rng(2).integers(0, 4000, (5, 40, 40), dtype=np.uint16)
-    chosen = Normalization(channels=(0, 3, 4))
-    settings = replace(ALL, points_per_side=2, crop_n_layers=1)
-    lazy = da.from_array(stack, chunks=(1, 16, 40))
-    found = generate(predictor, lazy, settings=settings, normalization=chosen, channel_axis=0)
-    same = generate(predictor, stack[[0, 3, 4]], settings=settings, channel_axis=0)
-    assert [record.area for record in found] == [record.area for record in same]
-    assert found
+    (candidates,) = proposals[0].candidates
+    (kept,) = propose(
+        predictor, image, settings=replace(everything, pred_iou_thresh=threshold)
+    ).candidates
+    above = candidates.predicted_iou > threshold
+    assert 0 < above.sum() < len(above)
+    assert sum(rows) == len(kept) == above.sum()
+    np.testing.assert_array_equal(kept.predicted_iou, candidates.predicted_iou[above])
+    assert kept.rles == candidates.take(above).rles

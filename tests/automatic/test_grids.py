@@ -1,7 +1,6 @@
 """Grids and crops against the reference's."""
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from segment_anything.utils.amg import build_all_layer_point_grids, generate_crop_boxes
@@ -49,21 +48,3 @@ def test_given_grids_replace_regular_ones():
     settings = AutomaticSettings(point_grids=grids, crop_n_layers=1)
     np.testing.assert_array_equal(grid_of(settings, 0), grids[0])
     np.testing.assert_array_equal(grid_of(settings, 1), grids[1])
-
-
-@pytest.mark.parametrize(
-    ("wrong", "words"),
-    [
-        ({"points_per_side": 0}, "points_per_side"),
-        ({"points_per_batch": -1}, "points_per_batch"),
-        ({"crop_n_layers": -1}, "crop_n_layers"),
-        ({"crop_n_layers": 9}, "crop_n_layers"),
-        ({"box_nms_thresh": 1.5}, "box_nms_thresh"),
-        ({"min_mask_region_area": -5}, "min_mask_region_area"),
-        ({"point_grids": [np.array([[0.5, 1.5]])]}, "0 .. 1"),
-        ({"point_grids": [np.array([[0.5, 0.5]])], "crop_n_layers": 1}, "2 layers"),
-    ],
-)
-def test_wrong_settings_name_the_field(wrong, words):
-    with pytest.raises(ValueError, match=words):
-        AutomaticSettings(**wrong)

@@ -72,7 +72,7 @@ def test_one_image_is_learned_by_heart():
         )
     found = torch.nn.functional.interpolate(logits, scale_factor=2, mode="bilinear")[0, 0] > 0
     truth = batch.labels[0, 1] == 2
-    assert (found & truth).sum() / (found | truth).sum() > 0.9
+    assert (found & truth).sum() / (found | truth).sum() > 0.85
     assert iou.item() > 0.7
 
 
