@@ -86,23 +86,6 @@ def test_no_mask_at_all_is_fine(predictor, everything, crop_layers, size, strict
     assert list(generate_batch(predictor, [blank, blank], settings=settings)) == [[], []]
 
 
-@pytest.mark.parametrize("size", [(2, 2), (3, 3), (9, 9), (20, 24)])
-def test_crops_that_are_too_small_are_left_out(predictor, everything, size):
-    told = []
-    found = propose(
-        predictor,
-        np.arange(size[0] * size[1], dtype=np.uint8).reshape(size),
-        settings=replace(everything, points_per_side=1, crop_n_layers=3),
-        progress=lambda done, total: told.append((done, total)),
-    )
-    count = len(found.candidates)
-    assert told == [(done, count) for done in range(1, count + 1)]
-    assert count == 1 if size == (2, 2) else 1 < count < 85
-    for x0, y0, x1, y1 in (candidates.crop_box for candidates in found.candidates):
-        assert 0 <= x0 <= x1 - 2 <= size[1] - 2
-        assert 0 <= y0 <= y1 - 2 <= size[0] - 2
-
-
 @pytest.mark.parametrize("batch_size", [1, 2, 3])
 @pytest.mark.parametrize("crop_layers", [0, 1])
 def test_many_images_are_answered_like_each(
