@@ -99,6 +99,9 @@ class LiteConfig:
         Attention heads of the two-way transformer.
     decoder_mlp_dim : int
         Hidden width of its MLPs.
+    levels : int
+        Sizes at which a frame is encoded, each half of the one before: the coarser ones are for
+        objects that are large in the frame.
     """
 
     kind: ClassVar[str] = "lite"
@@ -110,11 +113,12 @@ class LiteConfig:
     decoder_depth: int = 2
     decoder_heads: int = 4
     decoder_mlp_dim: int = 256
+    levels: int = 2
 
     @property
     def patch_size(self) -> int:
-        """The frame's sides must be multiples of it: the coarsest stride."""
-        return 32
+        """The frame's sides must be multiples of it: the coarsest stride of the coarsest level."""
+        return 32 * 2 ** (self.levels - 1)
 
 
 @dataclass(frozen=True)

@@ -1,21 +1,28 @@
 """``lite``: the small model that this project trains and ships.
 
 Shaped like SAM (image encoder, prompt encoder, two-way transformer, mask tokens with
-hypernetworks, IoU head) with two differences that let a few million parameters learn it:
+hypernetworks, IoU head) with three differences that let a few million parameters learn it:
 
 - prompts are not only tokens, but also maps (discs at clicks, soft boxes, the previous mask),
   added to the image embedding in the slot where SAM adds its encoded mask. Without the maps a
   small model does not learn within any affordable time where it was clicked;
 - the encoder also gives maps at the strides 8, 4 and 2, which the mask decoder adds while it
-  upsamples, so that borders are sharp at half the frame's resolution.
+  upsamples, so that borders are sharp at half the frame's resolution;
+- a frame is encoded at two sizes (levels), the second half as large. The model learns from small
+  crops, which is cheap; an object that is larger in the frame than any crop is small enough at the
+  coarser level.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from sam_plugins.modeling.configs import LiteConfig, SamConfig
+from sam_plugins.modeling.layers import check_frame
 from sam_plugins.modeling.lite_decoder import LiteMaskDecoder
 from sam_plugins.modeling.lite_encoder import LiteImageEncoder
 from sam_plugins.modeling.lite_prompts import LitePromptEncoder
@@ -25,6 +32,9 @@ from sam_plugins.modeling.sam import Sam
 # gives them this many times larger, so that the stability score, which cuts masks one logit above
 # and below the threshold, tells good masks from bad ones. Masks do not change by it.
 LOGIT_SCALE = 4.0
+
+# A box with a longer side, in pixels of a level, belongs to the next coarser level.
+LARGE_SIDE = 192
 
 
 class LiteSam(Sam):
@@ -42,7 +52,8 @@ class LiteSam(Sam):
 
     Notes
     -----
-    `encode` gives four maps: the image embedding at stride 16, then maps at the strides 8, 4, 2.
+    `encode` gives four maps a level: the image embedding at stride 16, then maps at the strides 8,
+    4, 2.
     Low-resolution logits have stride 2. Predicted IoUs lie in 0 .. 1.
     """
 
@@ -59,6 +70,7 @@ class LiteSam(Sam):
             LitePromptEncoder(parts),  # type: ignore[arg-type]
             LiteMaskDecoder(parts),  # type: ignore[arg-type]
         )
+        self.levels = parts.levels
 
     @property
     def low_resolution_stride(self) -> int:
@@ -66,7 +78,33 @@ class LiteSam(Sam):
         return 2
 
     def encode(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Encode preprocessed frames.
+        """Encode preprocessed frames at each level's size.
+
+        Parameters
+        ----------
+        images : Tensor of shape (B, 3, H, W)
+            From `preprocess`; H and W are multiples of the configuration's ``patch_size``.
+
+        Returns
+        -------
+        tuple of Tensor
+            For each level, the finest first, the four maps of `encode_level`: the image embedding
+            comes first.
+
+        Raises
+        ------
+        ValueError
+            If the shape is another one.
+        """
+        check_frame(images.shape, self.config.encoder.patch_size)
+        maps = [*self.encode_level(images)]
+        for _ in range(1, self.levels):
+            images = functional.avg_pool2d(images, 2)
+            maps += self.encode_level(images)
+        return tuple(maps)
+
+    def encode_level(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Encode preprocessed images at one size.
 
         Parameters
         ----------
@@ -130,20 +168,55 @@ class LiteSam(Sam):
 
         Notes
         -----
-        Logits come and go `LOGIT_SCALE` times as large as in `decode_all`.
+        Logits come and go `LOGIT_SCALE` times as large as in `decode_all`. A box tells which level
+        its object belongs to (`LARGE_SIDE`); of clicks, all levels are asked, and each candidate
+        comes from the level whose predicted IoU is highest.
         """
         if (points is None) != (labels is None):
             raise ValueError("points and labels must be given together")
-        logits, iou = self.decode_all(
-            features,
-            points=points,
-            labels=labels,
-            boxes=boxes,
-            mask_logits=None if mask_logits is None else mask_logits / LOGIT_SCALE,
-            text_tokens=text_tokens,
-        )
         chosen = slice(1, None) if multimask else slice(0, 1)
-        return LOGIT_SCALE * logits[:, chosen], iou[:, chosen].sigmoid()
+
+        def ask(level: int, rows: Tensor | slice) -> tuple[Tensor, Tensor]:
+            logits, iou = self.decode_all(
+                features[4 * level : 4 * level + 4],
+                points=None if points is None else _shrunk_points(points[rows], level),
+                labels=None if labels is None else labels[rows],
+                boxes=None if boxes is None else boxes[rows] / 2**level,
+                mask_logits=None if mask_logits is None else _shrunk_mask(mask_logits[rows], level),
+                text_tokens=None if text_tokens is None else text_tokens[rows],
+            )
+            logits = functional.interpolate(
+                logits[:, chosen], scale_factor=2**level, mode="bilinear"
+            )
+            return LOGIT_SCALE * logits, iou[:, chosen].sigmoid()
+
+        if boxes is not None:
+            return self._by_size(boxes, ask)
+        answers = [ask(level, slice(None)) for level in range(self.levels)]
+        logits, iou = answers[0]
+        for coarser_logits, coarser_iou in answers[1:]:
+            better = coarser_iou > iou  # (B, K)
+            logits = torch.where(better[..., None, None], coarser_logits, logits)
+            iou = torch.where(better, coarser_iou, iou)
+        return logits, iou
+
+    def _by_size(
+        self, boxes: Tensor, ask: Callable[[int, Tensor], tuple[Tensor, Tensor]]
+    ) -> tuple[Tensor, Tensor]:
+        """Ask each prompt at the level that the largest of its boxes (B, M, 4) belongs to."""
+        side = (boxes[..., 2:] - boxes[..., :2]).amax((1, 2))  # (B,)
+        level_of = sum((side > LARGE_SIDE * 2**level).long() for level in range(self.levels - 1))
+        level_of = torch.as_tensor(level_of, device=boxes.device).expand(len(boxes))
+        order, logits, iou = [], [], []
+        for level in range(self.levels):
+            rows = (level_of == level).nonzero()[:, 0]
+            if len(rows):
+                answer = ask(level, rows)
+                order.append(rows)
+                logits.append(answer[0])
+                iou.append(answer[1])
+        back = torch.cat(order).argsort()
+        return torch.cat(logits)[back], torch.cat(iou)[back]
 
     def decode_all(
         self,
@@ -191,6 +264,16 @@ class LiteSam(Sam):
         rows, columns = features[0].shape[-2:]
         image_pe = self.prompt_encoder.grid_encoding((rows, columns), origin)
         return self.mask_decoder(features, image_pe, tokens, maps)
+
+
+def _shrunk_points(points: Tensor, level: int) -> Tensor:
+    """Bring points (B, N, 2) to a level; a pixel's centre is half a pixel from its corner there."""
+    return (points + 0.5) / 2**level - 0.5
+
+
+def _shrunk_mask(logits: Tensor, level: int) -> Tensor:
+    """Bring low-resolution logits (B, 1, h, w) to a level and to the scale of training."""
+    return functional.avg_pool2d(logits / LOGIT_SCALE, 2**level)
 
 
 def build_lite(config: SamConfig) -> LiteSam:

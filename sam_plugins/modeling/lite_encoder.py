@@ -8,6 +8,9 @@ from torch.nn import functional
 from sam_plugins.modeling.configs import LiteConfig
 from sam_plugins.modeling.layers import MLPBlock, check_frame
 
+# Stride of the maps with attention: the sides of what is encoded must be multiples of it.
+COARSEST_STRIDE = 32
+
 
 def conv_norm(in_channels: int, out_channels: int, *, stride: int = 1) -> nn.Sequential:
     """Make a 3 x 3 convolution with batch normalisation.
@@ -118,7 +121,6 @@ class LiteImageEncoder(nn.Module):
         n4, n8, n16, n32 = config.blocks
         f8, f4, f2 = config.fine_channels
         dim = config.embed_dim
-        self.patch_size = config.patch_size
         self.stem = nn.Sequential(conv_norm(3, c2, stride=2), nn.ReLU())
         self.stage4 = self._stage(c2, c4, n4)
         self.stage8 = self._stage(c4, c8, n8)
@@ -149,7 +151,7 @@ class LiteImageEncoder(nn.Module):
         Parameters
         ----------
         x : Tensor of shape (B, 3, H, W)
-            Normalised; H and W are multiples of `patch_size`.
+            Normalised; H and W are multiples of `COARSEST_STRIDE`.
 
         Returns
         -------
@@ -162,7 +164,7 @@ class LiteImageEncoder(nn.Module):
         ValueError
             If the shape is another one.
         """
-        check_frame(x.shape, self.patch_size)
+        check_frame(x.shape, COARSEST_STRIDE)
         x2 = self.stem(x)
         x4 = self.stage4(x2)
         x8 = self.stage8(x4)

@@ -71,6 +71,7 @@ def batches(
         recipe.real_weights,
         scenes,
         real_share=recipe.real_share,
+        collage_share=recipe.collage_share,
         objects=recipe.objects,
         size=size,
         batch_size=batch_size,

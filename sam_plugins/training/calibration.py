@@ -88,7 +88,7 @@ def iou_error(model: LiteSam, batch: Batch) -> tuple[Tensor, Tensor]:
     with torch.autocast(device.type, torch.bfloat16):
         with torch.no_grad():
             images = (batch.images.float() - model.pixel_mean) / model.pixel_std
-            features = model.encode(images)
+            features = model.encode_level(images)
         room = max(0, model.frame_size - images.shape[-1])
         origin = torch.rand(len(images), 2, device=device) * room
         truths = Truths.under_clicks(batch, model.low_resolution_stride)

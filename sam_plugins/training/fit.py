@@ -193,7 +193,7 @@ class Trainer:
         model = self.model
         images = (batch.images.float() - model.pixel_mean) / model.pixel_std
         with self._autocast():
-            features = model.encode(images)
+            features = model.encode_level(images)
         # Each crop is said to lie somewhere in the frame; a whole frame lies where it is.
         room = max(0, model.frame_size - images.shape[-1])
         origin = torch.rand(len(images), 2, device=images.device) * room

@@ -22,6 +22,8 @@ class Recipe:
         Their side, in pixels.
     real_share : float
         How often a crop comes from a real image.
+    collage_share : float
+        How often a crop is a collage of photographs; see `collages`.
     real_weights : dict of str to float
         How often each real data set is drawn.
     level_weights : tuple of float
@@ -57,6 +59,7 @@ class Recipe:
     scenes: int = 5000
     scene_size: int = 256
     real_share: float = 0.5
+    collage_share: float = 0.0
     real_weights: dict[str, float] = field(default_factory=dict)
     level_weights: tuple[float, ...] = (0.12, 0.66, 0.22)
     objects: int = 4

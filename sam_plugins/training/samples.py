@@ -13,11 +13,15 @@ from scipy import ndimage
 from torch import Tensor
 from torch.utils.data import IterableDataset
 
+from sam_plugins.training.collages import collage
 from sam_plugins.training.views import Annotated, random_view, recolour
 
 # Objects below and above this share of attention are not clicked.
 LEAST_AREA = 24  # pixels
 MOST_AREA = 0.9  # of the crop (paper, §A)
+
+# The data set that collages are cut from.
+PHOTOGRAPHS = "coco_panoptic"
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,20 +109,23 @@ def pick_objects(
     Half of the pixels are uniform in the object, a quarter is its centre (the maximum of the
     distance transform), a quarter lies in its inner half.
     """
-    pools = []
+    pools, areas_of = [], []
     for level in range(len(labels)):
         areas = np.bincount(labels[level].ravel())
         areas[0] = 0
         fit = np.flatnonzero((areas >= LEAST_AREA) & (areas <= MOST_AREA * labels[level].size))
         if len(fit):
             pools.append((level, fit, level_weights[level]))
+            areas_of.append(areas)
     if not pools:
         return None
     weights = np.array([weight for *_, weight in pools])
     chosen = []
     for pool in rng.choice(len(pools), size=count, p=weights / weights.sum()):
         level, fit, _ = pools[pool]
-        label = fit[rng.integers(len(fit))]
+        # One in two is drawn by size: among many small objects a large one would never be clicked.
+        sides = np.sqrt(areas_of[pool][fit]) if rng.random() < 0.5 else np.ones(len(fit))
+        label = rng.choice(fit, p=sides / sides.sum())
         rows, columns = np.nonzero(labels[level] == label)
         y0, y1, x0, x1 = rows.min(), rows.max() + 1, columns.min(), columns.max() + 1
         kind = rng.random()
@@ -146,7 +153,9 @@ class CropSource(IterableDataset[Batch]):
     scenes : tuple of ndarray
         Images (N, S, S, 3) and labels (N, 3, S, S), uint8, from `make_scenes`.
     real_share : float
-        How often a real image is drawn.
+        How often a real image is drawn, unless it is a collage.
+    collage_share : float
+        How often a collage of photographs is drawn, if there are photographs.
     objects : int
         Objects to click in each crop.
     size : int
@@ -166,6 +175,7 @@ class CropSource(IterableDataset[Batch]):
         scenes: tuple[NDArray[np.uint8], NDArray[np.uint8]],
         *,
         real_share: float,
+        collage_share: float = 0.0,
         objects: int,
         size: int,
         batch_size: int,
@@ -178,6 +188,8 @@ class CropSource(IterableDataset[Batch]):
         self.shares = shares / max(shares.sum(), 1e-9)
         self.scenes = scenes
         self.real_share = real_share if real else 0.0
+        self.collage_share = collage_share
+        self.photos = real.get(PHOTOGRAPHS, [])
         self.objects = objects
         self.size = size
         self.batch_size = batch_size
@@ -191,6 +203,8 @@ class CropSource(IterableDataset[Batch]):
             yield self._batch(rng)
 
     def _draw(self, rng: Generator) -> Annotated:
+        if self.photos and rng.random() < self.collage_share:
+            return collage(rng, self.photos, self.size)
         if rng.random() < self.real_share:
             items = self.real[self.names[rng.choice(len(self.names), p=self.shares)]]
             return random_view(rng, items[rng.integers(len(items))], self.size, (224, 800))

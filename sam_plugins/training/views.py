@@ -125,7 +125,8 @@ def random_view(
         else np.zeros((size, size), np.int32)
         for level in item.labels
     ]
-    pixels, labels = np.asarray(image), np.stack(levels)
+    pixels = np.asarray(image)
+    labels = np.array(levels, dtype=np.int32).reshape(-1, size, size)
     quarter = int(rng.integers(4))
     pixels, labels = np.rot90(pixels, quarter), np.rot90(labels, quarter, (1, 2))
     if rng.random() < 0.5:

@@ -71,13 +71,59 @@ def test_the_shipped_size():
     assert sum(p.numel() for p in build_sam(SamConfig("m", larger, 512)).parameters()) > 2 * count
 
 
-def test_features_at_four_strides(model, features):
-    assert [tuple(f.shape) for f in features] == [
-        (1, 32, 8, 8),
-        (1, 16, 16, 16),
-        (1, 8, 32, 32),
-        (1, 8, 64, 64),
-    ]
+def test_features_at_four_strides_of_two_levels(model, features):
+    fine = [(1, 32, 8, 8), (1, 16, 16, 16), (1, 8, 32, 32), (1, 8, 64, 64)]
+    coarse = [(1, channels, side // 2, side // 2) for _, channels, side, _ in fine]
+    assert [tuple(f.shape) for f in features] == fine + coarse
+
+
+def test_the_coarse_level_is_the_frame_at_half_its_size(model, features):
+    torch.manual_seed(1)
+    frame = model.preprocess(torch.rand(1, 3, 128, 128) * 255)
+    with torch.no_grad():
+        half = model.encode_level(
+            torch.nn.functional.interpolate(frame, scale_factor=0.5, mode="area")
+        )
+    for here, there in zip(features[4:], half, strict=True):
+        torch.testing.assert_close(here, there, rtol=1e-4, atol=1e-4)
+
+
+def at_level(model, features, level, **prompts):
+    """Answer at one level alone, written out."""
+    shrunk = dict(prompts)
+    if "points" in prompts:
+        shrunk["points"] = (prompts["points"] + 0.5) / 2**level - 0.5
+    if "boxes" in prompts:
+        shrunk["boxes"] = prompts["boxes"] / 2**level
+    with torch.no_grad():
+        logits, iou = model.decode_all(features[4 * level :][:4], **shrunk)
+    if level:
+        logits = torch.nn.functional.interpolate(logits, scale_factor=2, mode="bilinear")
+    return LOGIT_SCALE * logits[:, 1:], iou[:, 1:].sigmoid()
+
+
+def test_a_boxs_size_decides_on_the_level():
+    torch.manual_seed(5)
+    model = build_sam(replace(TINY, frame_size=256))
+    with torch.no_grad():
+        features = model.encode(model.preprocess(torch.rand(1, 3, 256, 256) * 255))
+    small, large = [[[20.0, 30, 200, 90]]], [[[20.0, 30, 220, 90]]]
+    boxes = torch.tensor([small[0], large[0], small[0]])
+    together = answer(model, features, boxes=boxes)
+    for row, level in enumerate((0, 1, 0)):
+        alone = at_level(model, features, level, boxes=boxes[row : row + 1])
+        for a, b in zip(together, alone, strict=True):
+            torch.testing.assert_close(a[row : row + 1], b, rtol=1e-4, atol=1e-4)
+
+
+def test_each_candidate_of_a_click_comes_from_the_level_that_believes_in_it(model, features):
+    prompts = clicks([[40, 50, 1]], [[90, 70, 1]], [[10, 100, 0]])
+    logits, iou = answer(model, features, **prompts)
+    fine, coarse = (at_level(model, features, level, **prompts) for level in (0, 1))
+    better = coarse[1] > fine[1]
+    torch.testing.assert_close(iou, torch.maximum(fine[1], coarse[1]))
+    wanted = torch.where(better[..., None, None], coarse[0], fine[0])
+    torch.testing.assert_close(logits, wanted, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize(("multimask", "count"), [(True, 3), (False, 1)])
@@ -108,7 +154,7 @@ def test_prompts_on_several_images_equal_prompts_image_by_image(model):
     images = model.preprocess(torch.rand(2, 3, 128, 128) * 255)
     points, labels = torch.rand(6, 1, 2) * 128, torch.ones(6, 1, dtype=torch.long)
     with torch.no_grad():
-        features = model.encode(images)
+        features = model.encode_level(images)
         origin = torch.tensor([[10.0, 20], [30, 5]])
         logits, _ = model.decode_all(features, points=points, labels=labels, origin=origin)
         for image in range(2):
@@ -153,6 +199,11 @@ def test_prompts_without_points(model, features, prompt):
 
 
 def test_logits_are_scaled_on_the_way_out_and_back_in(model, features):
+    one_level = replace(TINY, encoder=replace(TINY.encoder, levels=1))
+    weights = model.state_dict()
+    model, features = build_sam(one_level), features[:4]
+    model.load_state_dict(weights)
+    model.eval()
     first, iou = answer(model, features, **clicks([[40, 50, 1]]))
     with torch.no_grad():
         raw, raw_iou = model.decode_all(features, **clicks([[40, 50, 1]]))
@@ -193,9 +244,9 @@ def test_padding_is_the_mean_colour(model):
 
 def test_frames_need_not_be_square(model):
     with torch.no_grad():
-        features = model.encode(torch.randn(1, 3, 64, 160))
+        features = model.encode(torch.randn(1, 3, 64, 192))
     logits, _ = answer(model, features, **clicks([[100, 30, 1]]))
-    assert logits.shape == (1, 3, 32, 80)
+    assert logits.shape == (1, 3, 32, 96)
     with pytest.raises(ValueError, match="multiple"):
         model.encode(torch.randn(1, 3, 64, 150))
 

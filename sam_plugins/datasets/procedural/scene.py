@@ -13,14 +13,15 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from sam_plugins.datasets.procedural import micrographs, photographs
+from sam_plugins.datasets.procedural import creatures, micrographs, photographs
 from sam_plugins.datasets.procedural.noise import ramp
 from sam_plugins.datasets.procedural.shapes import Canvas
 
 # How often each kind is drawn, by default.
 KINDS: Mapping[str, int] = MappingProxyType(
     {
-        "leaves": 6,
+        "leaves": 5,
+        "creatures": 7,
         "fluorescence": 3,
         "phase_contrast": 2,
         "brightfield": 2,
@@ -35,6 +36,7 @@ KINDS: Mapping[str, int] = MappingProxyType(
 _PAINTERS: Mapping[str, Callable[[Generator, int], Canvas]] = MappingProxyType(
     {
         "leaves": photographs.leaves,
+        "creatures": creatures.creatures,
         "filaments": photographs.filaments,
         "grid": photographs.grid,
         "fluorescence": micrographs.fluorescence,
