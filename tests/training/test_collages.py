@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from sam_plugins.training.collages import LEAST_VISIBLE, collage
 from sam_plugins.training.samples import PHOTOGRAPHS, CropSource
@@ -22,10 +23,11 @@ def test_shapes_differ_from_what_lies_around_them(seed):
     # Pieces of shapes lie in shapes.
     assert not (made.labels[2][made.labels[1] == 0] > 0).any()
     for label in np.unique(made.labels[1])[1:]:
-        inside = made.image[made.labels[1] == label].mean(axis=1)
-        # One tint over one flat photograph: flat, but for the border, which is soft.
-        middle = np.median(inside)
-        assert (np.abs(inside - middle) < 3).mean() > 0.5
+        # One tint over one flat photograph is flat; only borders are soft.
+        core = ndimage.binary_erosion(made.labels[1] == label, iterations=4)
+        if core.any():
+            inside = made.image[core].mean(axis=1)
+            assert (np.abs(inside - np.median(inside)) < 3).mean() > 0.5
 
 
 def test_the_same_seed_gives_the_same_collage_and_most_have_a_shape():
