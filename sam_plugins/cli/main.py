@@ -24,6 +24,7 @@ from typer.core import TyperGroup
 from sam_plugins.cli.cache import cache
 from sam_plugins.cli.demo import demo
 from sam_plugins.cli.embed import embed
+from sam_plugins.cli.evaluate import evaluate
 from sam_plugins.cli.info import info
 from sam_plugins.cli.models import models
 from sam_plugins.cli.predict import predict
@@ -63,6 +64,7 @@ for command in (demo, segment, predict, embed, info):
     app.command()(command)
 app.add_typer(models, name="models")
 app.add_typer(cache, name="cache")
+app.add_typer(evaluate, name="evaluate")
 
 
 def _version(asked: bool) -> None:

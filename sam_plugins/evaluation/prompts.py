@@ -1,25 +1,23 @@
 """How good are the masks after clicks and boxes?
 
-``python -m sam_plugins.evaluation.prompts --data DIR --model lite``: the single-point protocol of
-the paper (§7.1) and boxes, mean IoU for each set.
+The single-point protocol of the paper (arXiv 2304.02643, §7.1): a click in the middle of the
+object, each further one in the middle of the largest error; and tight boxes. ``sam-plugins evaluate
+prompts`` runs it.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import sys
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
-from pathlib import Path
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sam_plugins.evaluation.baselines import filled_ellipse, flood
+from sam_plugins.evaluation import baselines
+from sam_plugins.evaluation.boundaries import boundary_f
 from sam_plugins.evaluation.clicks import box_of, centre_of, iou, next_click
-from sam_plugins.evaluation.sets import Sample, read_set
+from sam_plugins.evaluation.sets import Sample
 from sam_plugins.masks.regions import regions_at
 from sam_plugins.prediction import Prediction
 from sam_plugins.predictor import Predictor
@@ -28,47 +26,139 @@ from sam_plugins.prompts import Prompt
 if TYPE_CHECKING:
     from sam_plugins.embedding import ImageEmbedding
 
+# The measures of `MaskScores`, and what they are called in tables.
+MEASURES = {"iou": "IoU", "dice": "Dice", "boundary_f": "Boundary F-score"}
+
 
 @dataclass(frozen=True)
-class ObjectScores:
-    """IoU of the masks of one object.
+class Protocol:
+    """Which prompts are measured.
 
     Parameters
     ----------
-    click : float
-        After one click at its centre, of the mask with the highest predicted IoU.
-    click_piece : float
-        The same, only the connected piece under the click.
-    click_best : float
-        Of the best of the three masks.
-    clicks3, clicks5 : float
-        After two and four more clicks, each in the middle of the largest error.
-    box : float
-        The single mask for the tight box.
-    box_ranked : float
-        Of the three masks for that box, the one with the highest predicted IoU.
-    flood, ellipse : float
-        Without a model: a flood fill from the click, the ellipse in the box.
-    predicted : float
-        The predicted IoU of the mask that ``click`` is about.
+    clicks : tuple of int
+        After how many clicks a mask is measured.
+    boxes : bool
+        Also measure masks of tight boxes.
+    baselines : bool
+        Also measure what needs no model, for one click and for boxes where they are measured.
+
+    Raises
+    ------
+    ValueError
+        If there are no clicks, or fewer than one.
+
+    Examples
+    --------
+    >>> Protocol(clicks=(5, 1, 1)).clicks
+    (1, 5)
     """
 
-    click: float
-    click_piece: float
-    click_best: float
-    clicks3: float
-    clicks5: float
-    box: float
-    box_ranked: float
-    flood: float
-    ellipse: float
-    predicted: float
+    clicks: tuple[int, ...] = (1, 3, 5)
+    boxes: bool = True
+    baselines: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.clicks:
+            raise ValueError("there must be at least one number of clicks")
+        for count in self.clicks:
+            if count < 1:
+                raise ValueError(f"the number of clicks must be at least 1, got {count}")
+        object.__setattr__(self, "clicks", tuple(sorted(set(self.clicks))))
 
 
-def measure_object(
+@dataclass(frozen=True)
+class MaskScores:
+    """How well one mask fits the truth, each from 0 to 1.
+
+    Parameters
+    ----------
+    iou : float
+        Intersection over union.
+    dice : float
+        Twice the intersection over the sum of both areas.
+    boundary_f : float
+        F-score of the boundary, see `boundary_f`.
+    """
+
+    iou: float
+    dice: float
+    boundary_f: float
+
+    @classmethod
+    def of(
+        cls, mask: NDArray[np.bool_], truth: NDArray[np.bool_], ignore: NDArray[np.bool_]
+    ) -> MaskScores:
+        """Compare two masks.
+
+        Parameters
+        ----------
+        mask, truth, ignore : ndarray of shape (H, W), bool
+            What was predicted, what is true, and what counts neither way.
+
+        Returns
+        -------
+        MaskScores
+        """
+        overlap = iou(mask, truth, ignore)
+        # With I and U the areas of intersection and union, Dice is 2 I / (U + I).
+        return cls(overlap, 2 * overlap / (1 + overlap), boundary_f(mask, truth, ignore))
+
+
+@dataclass(frozen=True)
+class ObjectScores:
+    """How well the masks of one object fit.
+
+    Parameters
+    ----------
+    image : str
+        Name of the sample.
+    index : int
+        Which of the sample's masks the object is.
+    area : float
+        The object's share of the image.
+    predicted_iou : dict of str to float
+        The model's own estimate for the masks ``"click"``, ``"click3"``, ... and ``"box"``.
+    masks : dict of str to MaskScores
+        By column: see `measure_object`.
+    """
+
+    image: str
+    index: int
+    area: float
+    predicted_iou: dict[str, float]
+    masks: dict[str, MaskScores]
+
+    def as_dict(self) -> dict[str, object]:
+        """All values, as JSON holds them."""
+        return asdict(self)
+
+
+def column_of(clicks: int) -> str:
+    """Name the column of a number of clicks.
+
+    Parameters
+    ----------
+    clicks : int
+        At least 1.
+
+    Returns
+    -------
+    str
+        The name.
+
+    Examples
+    --------
+    >>> column_of(1), column_of(3)
+    ('click', 'clicks3')
+    """
+    return "click" if clicks == 1 else f"clicks{clicks}"
+
+
+def clicked(
     predictor: Predictor, embedding: ImageEmbedding, sample: Sample, truth: NDArray[np.bool_]
-) -> ObjectScores:
-    """Prompt for one object of an embedded image, and compare.
+) -> Iterator[tuple[Prompt, Prediction]]:
+    """Click on an object, again and again where the mask is most wrong.
 
     Parameters
     ----------
@@ -81,60 +171,117 @@ def measure_object(
     truth : ndarray of shape (H, W), bool
         One of the sample's masks.
 
-    Returns
-    -------
-    ObjectScores
-        IoU after clicks, after a box, and of what needs no model.
+    Yields
+    ------
+    prompt : Prompt
+        All clicks so far; from the second one on with the logits of the mask before.
+    prediction : Prediction
+        Three masks for the first click, one for more. Each is computed when it is asked for.
     """
-
-    def score(mask: NDArray[np.bool_]) -> float:
-        return iou(mask, truth, sample.ignore)
-
-    point, _ = centre_of(truth & ~sample.ignore)
-    prompt = Prompt(points=np.array([point], dtype=np.float32))
-    first = predictor.predict(embedding, prompt, multimask=True)
-    masks = first.masks
-    after = _correct(predictor, embedding, sample, truth, point, first)
-    box = box_of(truth)
-    boxed = Prompt(boxes=np.array([box], dtype=np.float32))
-    ranked = predictor.predict(embedding, boxed, multimask=True)
-    return ObjectScores(
-        click=score(masks[first.best]),
-        click_piece=score(regions_at(masks[first.best], [point])),
-        click_best=max(score(mask) for mask in masks),
-        clicks3=after[1],
-        clicks5=after[3],
-        box=score(predictor.predict(embedding, boxed, multimask=False).best_mask),
-        box_ranked=score(ranked.best_mask),
-        flood=score(flood(sample.image, point)),
-        ellipse=score(filled_ellipse(box, truth.shape)),
-        predicted=float(first.predicted_iou[first.best]),
-    )
+    point, label = centre_of(truth & ~sample.ignore)[0], 1
+    points, labels = [point], [label]
+    prompt = Prompt(points=np.array(points), labels=np.array(labels))
+    prediction = predictor.predict(embedding, prompt, multimask=True)
+    while True:
+        yield prompt, prediction
+        point, label = next_click(prediction.best_mask, truth, sample.ignore)
+        points, labels = [*points, point], [*labels, label]
+        prompt = prediction.refine(Prompt(points=np.array(points), labels=np.array(labels)))
+        prediction = predictor.predict(embedding, prompt, multimask=False)
 
 
-def _correct(
+def measure_object(
     predictor: Predictor,
     embedding: ImageEmbedding,
     sample: Sample,
-    truth: NDArray[np.bool_],
-    point: tuple[float, float],
-    prediction: Prediction,
-    clicks: int = 4,
-) -> list[float]:
-    """IoU after each of some corrective clicks, each with the last mask as a prompt."""
-    scores = []
-    points, labels = [point], [1]
-    for _ in range(clicks):
-        point, label = next_click(prediction.best_mask, truth, sample.ignore)
-        points, labels = [*points, point], [*labels, label]
-        hints = Prompt(points=np.array(points, dtype=np.float32), labels=np.array(labels))
-        asked = prediction.refine(hints)
-        prediction = predictor.predict(embedding, asked, multimask=False)
-        scores.append(iou(prediction.best_mask, truth, sample.ignore))
-    return scores
+    index: int,
+    *,
+    protocol: Protocol | None = None,
+) -> ObjectScores:
+    """Prompt for one object of an embedded image, and compare.
+
+    Parameters
+    ----------
+    predictor : Predictor
+        With the model to measure.
+    embedding : ImageEmbedding
+        Of the sample's image.
+    sample : Sample
+        The image.
+    index : int
+        Which of the sample's masks is the truth.
+    protocol : Protocol, optional
+        Which prompts; by default one, three and five clicks, and boxes.
+
+    Returns
+    -------
+    ObjectScores
+        With the columns ``click``, ``clicks3``, ...: the mask with the highest predicted IoU;
+        ``click_oracle``: of the three masks after one click, the one that fits best;
+        ``click_piece``: of ``click``, only the connected piece under the click; ``box`` and
+        ``box_oracle``: the same for the three masks of the tight box; ``box_single``: the single
+        mask for it. Without a model: ``flood``, ``random_walk``, ``ellipse``, ``filled_box``,
+        ``grabcut``.
+    """
+    protocol = protocol or Protocol()
+    truth = sample.masks[index]
+    masks: dict[str, NDArray[np.bool_]] = {}
+    predicted: dict[str, float] = {}
+    steps = clicked(predictor, embedding, sample, truth)
+    # The range comes first: it ends before one click too many is computed.
+    for count, (prompt, prediction) in zip(range(1, protocol.clicks[-1] + 1), steps, strict=False):
+        if count not in protocol.clicks:
+            continue
+        column = column_of(count)
+        masks[column] = prediction.best_mask
+        predicted[column] = float(prediction.predicted_iou[prediction.best])
+        if count == 1 and prompt.points is not None:
+            masks["click_oracle"] = _oracle(prediction, truth, sample.ignore)
+            masks["click_piece"] = regions_at(prediction.best_mask, prompt.points)
+    if protocol.boxes:
+        boxed = Prompt(boxes=np.array([box_of(truth)]))
+        prediction = predictor.predict(embedding, boxed, multimask=True)
+        masks["box"] = prediction.best_mask
+        predicted["box"] = float(prediction.predicted_iou[prediction.best])
+        masks["box_oracle"] = _oracle(prediction, truth, sample.ignore)
+        masks["box_single"] = predictor.predict(embedding, boxed, multimask=False).best_mask
+    if protocol.baselines:
+        masks |= _without_model(sample, truth, protocol)
+    return ObjectScores(
+        image=sample.name,
+        index=index,
+        area=float(truth.mean()),
+        predicted_iou=predicted,
+        masks={name: MaskScores.of(mask, truth, sample.ignore) for name, mask in masks.items()},
+    )
 
 
-def measure(predictor: Predictor, samples: Iterable[Sample]) -> list[ObjectScores]:
+def _oracle(
+    prediction: Prediction, truth: NDArray[np.bool_], ignore: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """The mask of the highest true IoU: (H, W), bool."""
+    return max(prediction.masks, key=lambda mask: iou(mask, truth, ignore))
+
+
+def _without_model(
+    sample: Sample, truth: NDArray[np.bool_], protocol: Protocol
+) -> dict[str, NDArray[np.bool_]]:
+    masks = {}
+    if 1 in protocol.clicks:
+        point, _ = centre_of(truth & ~sample.ignore)
+        masks["flood"] = baselines.flood(sample.image, point)
+        masks["random_walk"] = baselines.random_walk(sample.image, point)
+    if protocol.boxes:
+        box, size = box_of(truth), (truth.shape[0], truth.shape[1])
+        masks["ellipse"] = baselines.filled_ellipse(box, size)
+        masks["filled_box"] = baselines.filled_box(box, size)
+        masks["grabcut"] = baselines.grabcut(sample.image, box)
+    return masks
+
+
+def measure(
+    predictor: Predictor, samples: Iterable[Sample], *, protocol: Protocol | None = None
+) -> Iterator[ObjectScores]:
     """Prompt for all objects of some images.
 
     Parameters
@@ -143,95 +290,16 @@ def measure(predictor: Predictor, samples: Iterable[Sample]) -> list[ObjectScore
         With the model to measure.
     samples : iterable of Sample
         Images with their objects; each is embedded once.
+    protocol : Protocol, optional
+        Which prompts; by default one, three and five clicks, and boxes.
 
-    Returns
-    -------
-    list of ObjectScores
-        One an object, in order.
+    Yields
+    ------
+    ObjectScores
+        One an object, in order; none for an object that consists of pixels to ignore.
     """
-    scores = []
     for sample in samples:
         embedding = predictor.embed(sample.image)
-        scores += [measure_object(predictor, embedding, sample, mask) for mask in sample.masks]
-    return scores
-
-
-def mean_scores(scores: Sequence[ObjectScores]) -> dict[str, float]:
-    """Average the scores of some objects.
-
-    Parameters
-    ----------
-    scores : sequence of ObjectScores
-        At least one.
-
-    Returns
-    -------
-    dict of str to float
-        ``"objects"``, their number; the mean of each field; and ``"correlation"``, Pearson's,
-        between the predicted and the true IoU after one click.
-    """
-    table = np.array([list(asdict(each).values()) for each in scores])
-    names = [each.name for each in fields(ObjectScores)]
-    means = dict(zip(names, table.mean(axis=0).tolist(), strict=True))
-    predicted, true = table[:, names.index("predicted")], table[:, names.index("click")]
-    spread = predicted.std() * true.std()
-    product = ((predicted - predicted.mean()) * (true - true.mean())).mean()
-    return {"objects": len(scores), **means, "correlation": float(product / max(spread, 1e-12))}
-
-
-def table_of(results: dict[str, dict[str, float]]) -> str:
-    """Write results as a Markdown table, the mean over sets last.
-
-    Parameters
-    ----------
-    results : dict of str to dict
-        By set, what `mean_scores` gives. At least one set.
-
-    Returns
-    -------
-    str
-        Several lines, the last one ended.
-    """
-    columns = list(next(iter(results.values())))
-    rows = [*results.items()]
-    mean = {name: float(np.mean([row[name] for row in results.values()])) for name in columns}
-    rows.append(("mean over sets", {**mean, "objects": sum(row["objects"] for _, row in rows)}))
-    lines = [f"| set | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
-    for name, row in rows:
-        cells = [f"{row[x]:.0f}" if x == "objects" else f"{row[x]:.3f}" for x in columns]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
-
-
-def main(argv: Sequence[str] | None = None) -> None:
-    """Read the arguments, measure, and write a table to the standard output.
-
-    Parameters
-    ----------
-    argv : sequence of str, optional
-        The arguments; by default those of the process.
-    """
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, nargs="+", required=True, help="folders of sets")
-    parser.add_argument("--model", default="lite", help="a model's name or checkpoint")
-    parser.add_argument("--limit", type=int, default=60, help="objects a set, at most")
-    parser.add_argument("--seed", type=int, default=0, help="of the choice of objects")
-    parser.add_argument("--json", type=Path, help="also write the results here")
-    parser.add_argument("--device", default="auto")
-    arguments = parser.parse_args(argv)
-    predictor = Predictor(arguments.model, device=arguments.device)
-    results = {}
-    for folder in arguments.data:
-        samples = read_set(folder, limit=arguments.limit, seed=arguments.seed)
-        scores = measure(predictor, samples)
-        if scores:
-            results[folder.name] = mean_scores(scores)
-    if not results:
-        parser.error("none of these sets has an object that is large enough")
-    sys.stdout.write(table_of(results))
-    if arguments.json:
-        arguments.json.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()
+        for index, truth in enumerate(sample.masks):
+            if (truth & ~sample.ignore).any():
+                yield measure_object(predictor, embedding, sample, index, protocol=protocol)

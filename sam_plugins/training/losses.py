@@ -18,7 +18,9 @@ FOCAL_GAMMA = 2.0
 DICE_SMOOTHING = 1.0
 
 
-def focal_loss(logits: Tensor, truth: Tensor) -> Tensor:
+def focal_loss(
+    logits: Tensor, truth: Tensor, *, gamma: float = FOCAL_GAMMA, alpha: float | None = None
+) -> Tensor:
     """Focal loss of each predicted mask against each true mask, mean over pixels.
 
     Parameters
@@ -27,6 +29,10 @@ def focal_loss(logits: Tensor, truth: Tensor) -> Tensor:
         P predicted masks for each of N prompts.
     truth : Tensor of shape (N, G, h, w)
         G true masks for each prompt, in 0 .. 1 (fractions where a pixel is cut by the border).
+    gamma : float
+        How little pixels count that are right already.
+    alpha : float, optional
+        Weight of the foreground, that of the background being 1 - alpha; None: 1 for both.
 
     Returns
     -------
@@ -38,8 +44,10 @@ def focal_loss(logits: Tensor, truth: Tensor) -> Tensor:
     """
     x, y = logits.flatten(2), truth.flatten(2)  # (N, P, h * w), (N, G, h * w)
     probability = x.sigmoid()
-    if_foreground = functional.softplus(-x) * (1 - probability) ** FOCAL_GAMMA
-    if_background = functional.softplus(x) * probability**FOCAL_GAMMA
+    if_foreground = functional.softplus(-x) * (1 - probability) ** gamma
+    if_background = functional.softplus(x) * probability**gamma
+    if alpha is not None:
+        if_foreground, if_background = alpha * if_foreground, (1 - alpha) * if_background
     difference = (if_foreground - if_background) @ y.transpose(1, 2)  # (N, P, G)
     return (difference + if_background.sum(-1, keepdim=True)) / x.shape[-1]
 

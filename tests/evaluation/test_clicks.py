@@ -6,7 +6,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from sam_plugins.evaluation.baselines import filled_ellipse, flood
 from sam_plugins.evaluation.clicks import box_of, centre_of, iou, next_click
 
 MASKS = arrays(bool, st.tuples(st.integers(1, 12), st.integers(1, 12)))
@@ -69,19 +68,3 @@ def test_iou_counts_pixels(data):
     ]
     expected = sum(p and q for p, q in pairs) / len(pairs) if pairs else 1.0
     assert iou(a, b, ignore) == pytest.approx(expected)
-
-
-def test_the_ellipse_has_its_area_and_touches_its_box():
-    mask = filled_ellipse((10, 20, 90, 60), (80, 100))
-    assert mask.sum() == pytest.approx(np.pi * 40 * 20, rel=0.01)
-    assert box_of(mask) == (10, 20, 90, 60)
-
-
-def test_the_flood_stops_where_brightness_changes():
-    image = np.zeros((40, 50, 3), dtype=np.uint8)
-    image[5:35, 5:45] = 200
-    mask = flood(image, (25.5, 20.5))
-    truth = image[..., 0] > 0
-    # Smoothing costs a pixel along the border.
-    assert iou(mask, truth) > 28 * 38 / (30 * 40) - 0.02
-    assert not mask[0, 0]
