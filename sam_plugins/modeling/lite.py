@@ -59,6 +59,7 @@ class LiteSam(Sam):
 
     prompt_encoder: LitePromptEncoder  # type: ignore[assignment]
     mask_decoder: LiteMaskDecoder  # type: ignore[assignment]
+    logit_scale = LOGIT_SCALE
 
     def __init__(self, config: SamConfig) -> None:
         parts = config.encoder

@@ -41,11 +41,14 @@ class Sam(Float32Buffers):
         SHA-256 of the loaded weights; None for weights made in memory.
     mask_threshold : float
         Logits above it are foreground.
+    logit_scale : float
+        How many times larger logits are given than those that the losses of training see.
     image_format : str
         Order of the channels.
     """
 
     mask_threshold: float = 0.0
+    logit_scale: float = 1.0
     image_format: str = "RGB"
     pixel_mean: Tensor
     pixel_std: Tensor

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from sam_plugins.modeling.sam import Sam
@@ -71,9 +71,11 @@ class InteractiveSettings:
     loss_at: Literal["low_resolution", "frame"] = "low_resolution"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Example:
     """One image with its true masks, as the model sees it.
+
+    Not frozen, because Fabric refuses frozen batches.
 
     Parameters
     ----------
@@ -199,6 +201,25 @@ class InteractiveObjective(Objective):
         super().__init__(model)
         self.settings = settings
 
+    def train(self, mode: bool = True) -> InteractiveObjective:
+        """Set the training mode, but for batch normalisation.
+
+        Parameters
+        ----------
+        mode : bool
+            Training or evaluation.
+
+        Returns
+        -------
+        InteractiveObjective
+            Itself. Statistics of single images would be poor: the known ones are used.
+        """
+        super().train(mode)
+        for module in self.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eval()
+        return self
+
     def forward(self, examples: Sequence[Example]) -> tuple[Tensor, dict[str, float]]:
         """Simulate an annotator on each image.
 
@@ -276,7 +297,8 @@ class InteractiveObjective(Objective):
                 prompts["labels"] = torch.cat([prompts["labels"], label], 1) if known else label
             # One prompt may mean several things: three masks; more prompts mean one (§3).
             logits, iou = self.model.decode(features, **prompts, multimask=number == 0)
-            losses.append(candidates_loss(logits, iou, truths, settings))
+            scaled = logits / self.model.logit_scale
+            losses.append(candidates_loss(scaled, iou, truths, settings))
             # The annotator sees the mask with the highest predicted IoU, its logits unthresholded.
             shown = logits.detach()[rows, iou.detach().argmax(1)][:, None].float()
             prompts["mask_logits"] = shown

@@ -82,7 +82,7 @@ class Objective(nn.Module):
 
 
 class TrainingDivergedError(SamPluginsError, FloatingPointError):
-    """The loss is not a finite number; the last checkpoint is as it was."""
+    """The loss or the gradient is not finite; the last checkpoint is as it was."""
 
 
 def start_fabric(*, device: str = "cpu", precision: str = "32-true") -> Any:
@@ -111,6 +111,8 @@ def start_fabric(*, device: str = "cpu", precision: str = "32-true") -> Any:
         raise SamPluginsError(
             'training needs the extra "train": pip install "sam-plugins[train]"'
         ) from error
+    # It tells at each start which precision it uses.
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     kind, _, number = device.partition(":")
     processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     devices: Any = processes if kind == "cpu" or processes > 1 or not number else [int(number)]
@@ -240,23 +242,26 @@ class Run:
             waits = part + 1 < count and self.fabric.world_size > 1
             with self.fabric.no_backward_sync(self.module) if waits else nullcontext():
                 loss, scores = self.module(batch)
-                self._check(loss, batch)
+                self._check(loss, batch, "loss")
                 self.fabric.backward(loss / count)
             records.append({"loss": float(loss.detach()), **scores})
         if settings.clip is not None:
-            self.fabric.clip_gradients(self.module, self.optimizer, max_norm=settings.clip)
+            norm = self.fabric.clip_gradients(
+                self.module, self.optimizer, max_norm=settings.clip, error_if_nonfinite=False
+            )
+            self._check(norm, batch, "gradient's norm")
         self.optimizer.step()
         self.step += 1
         self._average()
         return {**mean_of(records), "learning_rate": rate}
 
-    def _check(self, loss: Tensor, batch: Any) -> None:
-        if torch.isfinite(loss):
+    def _check(self, value: Tensor, batch: Any, what: str) -> None:
+        if torch.isfinite(value):
             return
         path = self.folder / BAD_BATCH
         with atomic_path(path) as temporary:
             torch.save(batch, temporary)
-        message = f"the loss is {float(loss.detach())} at step {self.step}: the batch is in {path}"
+        message = f"the {what} is {float(value)} at step {self.step}: the batch is in {path}"
         if self.checkpoint.exists():
             message += f", the last good weights are in {self.checkpoint}"
         raise TrainingDivergedError(message)

@@ -5,6 +5,7 @@ import pytest
 from scipy import ndimage
 
 from sam_plugins.datasets.procedural import KINDS, scene
+from sam_plugins.datasets.procedural.contact_sheet import contact_sheet
 from sam_plugins.datasets.procedural.noise import TEXTURES, smooth_noise
 from sam_plugins.datasets.procedural.shapes import (
     MOST_LABELS,
@@ -143,3 +144,11 @@ def test_textures_are_finite_fields_of_the_shape_asked_for(texture):
     assert field.shape == (17, 43)
     assert field.dtype == np.float32
     assert np.isfinite(field).all()
+
+
+def test_the_contact_sheet_shows_every_kind():
+    sheet = np.asarray(contact_sheet(columns=2, size=48))
+    rows = -(-len(KINDS) // 2)
+    assert sheet.shape[0] == rows * (16 + 2 * 48 + 12)
+    # Each cell is something else than white paper.
+    assert (sheet.reshape(rows, -1, *sheet.shape[1:]).std(axis=(1, 2, 3)) > 20).all()

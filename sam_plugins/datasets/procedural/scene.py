@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from sam_plugins.datasets.procedural import creatures, micrographs, photographs
+from sam_plugins.datasets.procedural import creatures, layers, micrographs, photographs
 from sam_plugins.datasets.procedural.noise import ramp
 from sam_plugins.datasets.procedural.shapes import Canvas
 
@@ -30,6 +30,8 @@ KINDS: Mapping[str, int] = MappingProxyType(
         "particles": 3,
         "filaments": 1,
         "grid": 1,
+        "lamellae": 1,
+        "lettering": 1,
     }
 )
 
@@ -39,6 +41,8 @@ _PAINTERS: Mapping[str, Callable[[Generator, int], Canvas]] = MappingProxyType(
         "creatures": creatures.creatures,
         "filaments": photographs.filaments,
         "grid": photographs.grid,
+        "lamellae": layers.lamellae,
+        "lettering": layers.lettering,
         "fluorescence": micrographs.fluorescence,
         "phase_contrast": micrographs.phase_contrast,
         "brightfield": micrographs.brightfield,
