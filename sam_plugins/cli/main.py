@@ -25,9 +25,11 @@ from sam_plugins.cli.cache import cache
 from sam_plugins.cli.demo import demo
 from sam_plugins.cli.embed import embed
 from sam_plugins.cli.evaluate import evaluate
+from sam_plugins.cli.finetune import finetune
 from sam_plugins.cli.info import info
 from sam_plugins.cli.models import models
 from sam_plugins.cli.predict import predict
+from sam_plugins.cli.pretrain import pretrain
 from sam_plugins.cli.segment import segment
 from sam_plugins.cli.terminal import one_line, say
 
@@ -60,7 +62,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (demo, segment, predict, embed, info):
+for command in (demo, segment, predict, embed, info, finetune, pretrain):
     app.command()(command)
 app.add_typer(models, name="models")
 app.add_typer(cache, name="cache")

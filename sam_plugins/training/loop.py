@@ -261,7 +261,7 @@ class Run:
         path = self.folder / BAD_BATCH
         with atomic_path(path) as temporary:
             torch.save(batch, temporary)
-        message = f"the {what} is {float(value)} at step {self.step}: the batch is in {path}"
+        message = f"the {what} is {value.item()} at step {self.step}: the batch is in {path}"
         if self.checkpoint.exists():
             message += f", the last good weights are in {self.checkpoint}"
         raise TrainingDivergedError(message)
