@@ -40,8 +40,11 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     final = Path(os.path.realpath(path))
     final.parent.mkdir(parents=True, exist_ok=True)
     temporary = _create_beside(final)
+    mode = temporary.stat().st_mode
     try:
         yield temporary
+        # Some writers put a private file of their own in its place.
+        temporary.chmod(mode)
         with suppress(FileNotFoundError):
             shutil.copymode(final, temporary)
         temporary.replace(final)

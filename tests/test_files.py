@@ -150,3 +150,15 @@ def test_a_reader_sees_one_of_the_writers_whole_files(tmp_path):
     assert seen
     assert seen <= set(texts)
     assert names(tmp_path) == ["a.txt"]
+
+
+def test_writers_that_put_a_private_file_there_do_not_make_it_private(tmp_path):
+    def write_privately(path):
+        other = path.with_name("other")
+        other.touch(mode=0o600)
+        other.replace(path)
+
+    (tmp_path / "plain").touch()
+    with atomic_path(tmp_path / "file") as temporary:
+        write_privately(temporary)
+    assert (tmp_path / "file").stat().st_mode == (tmp_path / "plain").stat().st_mode

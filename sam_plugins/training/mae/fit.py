@@ -296,10 +296,7 @@ def save_encoder(model: MaskedAutoencoder, path: str | os.PathLike[str]) -> None
     if broken:
         raise FloatingPointError(f"{broken[0]} is not finite: {path} is not written")
     with atomic_path(path) as temporary:
-        mode = temporary.stat().st_mode
         save_file(weights, temporary)
-        # Newer versions of safetensors put a private file of their own there.
-        temporary.chmod(mode)
 
 
 def _description(
