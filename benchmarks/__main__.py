@@ -3,7 +3,7 @@
 import argparse
 import importlib
 
-NAMES = ("engine", "postprocessing")
+NAMES = ("engine", "postprocessing", "lite", "training")
 
 
 def main() -> None:

@@ -93,7 +93,7 @@ class LiteMaskDecoder(nn.Module):
             [mlp(mask_tokens[:, i]) for i, mlp in enumerate(self.output_hypernetworks_mlps)], dim=1
         )  # (B, 4, f2)
         rows = x.permute(0, 2, 3, 1).flatten(1, 2)  # (B, 64 h * w, f2)
-        masks = (rows @ weights.transpose(1, 2) / 4).transpose(1, 2)  # (B, 4, 64 h * w)
+        masks = (weights / 4) @ rows.transpose(1, 2)  # (B, 4, 64 h * w)
         logits = masks.unflatten(2, x.shape[-2:]) + self.mask_bias
         return logits, self._predict_iou(queries[:, 0], mask_tokens, logits)
 
