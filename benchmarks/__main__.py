@@ -3,7 +3,7 @@
 import argparse
 import importlib
 
-NAMES = ("engine", "postprocessing", "lite", "training")
+NAMES = ("engine", "postprocessing", "lite", "training", "finetuning")
 
 
 def main() -> None:
