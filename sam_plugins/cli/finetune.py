@@ -71,6 +71,7 @@ def finetune(
     from sam_plugins.training.finetuning import FinetuneSettings
     from sam_plugins.training.finetuning import finetune as run
     from sam_plugins.training.finetuning.report import write_report
+    from sam_plugins.training.loop import TrainingDivergedError
 
     with wrong_use():
         settings = FinetuneSettings(
@@ -88,9 +89,17 @@ def finetune(
             device=str(choose_device(device)),
             progress=lambda done, total: bars.show(source, done, total),
         )
-    outcome = run(model, images, settings, on_progress=say)
     model.name = out.stem
-    save_model(model, out)
     folder = report or out.with_name(f"{out.stem}-report")
+    # What cannot be written to is better known now than after the training.
+    for place in (out.parent, folder):
+        place.mkdir(parents=True, exist_ok=True)
+    try:
+        outcome = run(model, images, settings, folder=folder, on_progress=say)
+    except TrainingDivergedError:
+        save_model(model, out)
+        say(f"Wrote {out} with the best weights until then.")
+        raise
+    save_model(model, out)
     write_report(outcome, folder, source=source, result=out.name)
     say(f"Wrote {out} and {folder / 'report.md'}.")

@@ -203,10 +203,10 @@ class LiteSam(Sam):
                 mask_logits=None if mask_logits is None else _shrunk_mask(mask_logits[rows], level),
                 text_tokens=None if text_tokens is None else text_tokens[rows],
             )
-            logits = functional.interpolate(
-                logits[:, chosen], scale_factor=2**level, mode="bilinear"
-            )
-            return LOGIT_SCALE * logits, iou[:, chosen].sigmoid()
+            logits = LOGIT_SCALE * logits[:, chosen]
+            if level:
+                logits = functional.interpolate(logits, scale_factor=2**level, mode="bilinear")
+            return logits, iou[:, chosen].sigmoid()
 
         if boxes is not None:
             return self._by_size(boxes, ask)

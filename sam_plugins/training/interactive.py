@@ -258,8 +258,8 @@ class InteractiveObjective(Objective):
         if features is None:
             features = model.encode(model.preprocess(example.image[None].to(model.device).float()))
         stride = model.low_resolution_stride
-        side = _side(features, model)
-        padding = (0, side[1] - masks.shape[2], 0, side[0] - masks.shape[1])
+        side = model.frame_size
+        padding = (0, side - masks.shape[2], 0, side - masks.shape[1])
         truths = functional.pad(masks.float(), padding).to(model.device)  # (K, F, F)
         boxed = torch.rand(len(truths), generator=generator) < settings.box_share
         plan = round_plan(settings, generator)
@@ -317,12 +317,6 @@ class InteractiveObjective(Objective):
             generator=generator,
         )
         return {"boxes": boxes[:, None]}
-
-
-def _side(features: tuple[Tensor, ...], model: Sam) -> tuple[int, int]:
-    """Height and width of the frame that was encoded, in pixels."""
-    grid = features[0].shape[-2:]
-    return grid[0] * 16, grid[1] * 16
 
 
 def _tight_boxes(masks: Tensor) -> Tensor:

@@ -53,8 +53,8 @@ class LoopSettings:
         Of all that is random.
     report_every : int
         Steps to a line in the log.
-    checkpoint_every : int
-        Steps between checkpoints.
+    checkpoint_every : int, optional
+        Steps between checkpoints, the last step having one too; None writes none at all.
     """
 
     steps: int
@@ -64,7 +64,7 @@ class LoopSettings:
     precision: str = "32-true"
     seed: int = 0
     report_every: int = 20
-    checkpoint_every: int = 100
+    checkpoint_every: int | None = 100
 
 
 class Objective(nn.Module):
@@ -212,6 +212,8 @@ class Run:
         """
         if self.checkpoint.exists():
             self.load()
+        else:  # what stands there is of another run
+            (self.folder / LOG).unlink(missing_ok=True)
         stream = batches(self.step * self.settings.accumulate)
         recent: list[dict[str, float]] = []
         start = time.monotonic()
@@ -221,10 +223,11 @@ class Run:
             if self.step % self.settings.report_every == 0 or done:
                 self._report(recent, time.monotonic() - start, on_report)
                 recent = []
-            if self.step % self.settings.checkpoint_every == 0 or done:
+            stopped = stop is not None and stop(self)
+            every = self.settings.checkpoint_every
+            if every is not None and (self.step % every == 0 or done or stopped):
                 self.save()
-            if stop is not None and stop(self):
-                self.save()
+            if stopped:
                 return
 
     def _step(self, stream: Iterator[Any]) -> dict[str, float]:

@@ -109,23 +109,22 @@ def pick_objects(
     Half of the pixels are uniform in the object, a quarter is its centre (the maximum of the
     distance transform), a quarter lies in its inner half.
     """
-    pools, areas_of = [], []
+    pools = []
     for level in range(len(labels)):
         areas = np.bincount(labels[level].ravel())
         areas[0] = 0
         fit = np.flatnonzero((areas >= LEAST_AREA) & (areas <= MOST_AREA * labels[level].size))
         if len(fit):
-            pools.append((level, fit, level_weights[level]))
-            areas_of.append(areas)
+            pools.append((level, fit, np.sqrt(areas[fit]), level_weights[level]))
     if not pools:
         return None
     weights = np.array([weight for *_, weight in pools])
     chosen = []
     for pool in rng.choice(len(pools), size=count, p=weights / weights.sum()):
-        level, fit, _ = pools[pool]
+        level, fit, sides, _ = pools[pool]
         # One in two is drawn by size: among many small objects a large one would never be clicked.
-        sides = np.sqrt(areas_of[pool][fit]) if rng.random() < 0.5 else np.ones(len(fit))
-        label = rng.choice(fit, p=sides / sides.sum())
+        by_size = rng.random() < 0.5
+        label = rng.choice(fit, p=sides / sides.sum() if by_size else None)
         rows, columns = np.nonzero(labels[level] == label)
         y0, y1, x0, x1 = rows.min(), rows.max() + 1, columns.min(), columns.max() + 1
         kind = rng.random()

@@ -152,6 +152,7 @@ def finetune(
     images: Sequence[LabelledImage],
     settings: FinetuneSettings | None = None,
     *,
+    folder: str | os.PathLike[str] | None = None,
     on_progress: Callable[[str], object] | None = None,
 ) -> Outcome:
     """Train a model on labelled images.
@@ -165,6 +166,8 @@ def finetune(
         At least two.
     settings : FinetuneSettings, optional
         How.
+    folder : path-like, optional
+        Where the log goes, and the batch if training fails. By default they are not kept.
     on_progress : callable, optional
         Called with one line at a time.
 
@@ -199,8 +202,8 @@ def finetune(
     losses: list[tuple[int, float]] = []
     prepare(model, settings)
     try:
-        with tempfile.TemporaryDirectory() as folder:
-            run = _run_in(folder, model, settings)
+        with tempfile.TemporaryDirectory() as temporary:
+            run = _run_in(folder or temporary, model, settings)
             run.go(
                 stream.batches,
                 on_report=lambda row: losses.append((int(row["step"]), row["loss"])),
@@ -245,7 +248,7 @@ def _run_in(folder: str | os.PathLike[str], model: Sam, settings: FinetuneSettin
     optimizer = OptimizerSettings(learning_rate=rate, weight_decay=0.01, warm_up=20, drops=())
     loop = LoopSettings(
         steps=settings.steps, clip=1.0, ema=EMA, seed=settings.seed, report_every=10,
-        checkpoint_every=settings.steps,
+        checkpoint_every=None,
     )  # fmt: skip
     # Half the time where the processor can; weights stay in single precision.
     precision = PRECISIONS[choose_precision(model.device, "auto")]
