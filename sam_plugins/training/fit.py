@@ -212,7 +212,27 @@ class Trainer:
         ]
         weight = clicked / len(images)
         loss = weight * answers[0].loss + (1 - weight) * answers[1].loss
+        if self.recipe.background_weight:
+            loss = loss + self.recipe.background_weight * self._background(batch, features, origin)
         return loss, _scores(loss, *answers)
+
+    def _background(self, batch: Batch, features: tuple[Tensor, ...], origin: Tensor) -> Tensor:
+        """Click where nothing is: the predicted IoU shall be zero there, whatever the mask."""
+        empty = (batch.labels == 0).all(1).flatten(1)  # (I, S * S)
+        some = empty.any(1).nonzero()[:, 0]
+        if not len(some):
+            return features[0].new_zeros(())
+        index = torch.multinomial(empty[some].float(), 1)  # (I', 1)
+        side = batch.labels.shape[-1]
+        points = torch.stack([index % side, index // side], dim=-1).float()  # (I', 1, 2)
+        with self._autocast():
+            _, iou = self.model.decode_all(
+                tuple(feature[some] for feature in features),
+                points=points,
+                labels=torch.ones_like(index),
+                origin=origin[some],
+            )
+        return iou.float().sigmoid().square().mean()
 
     def _prompted(
         self,

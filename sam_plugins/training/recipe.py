@@ -53,6 +53,8 @@ class Recipe:
         Weight of the loss of all candidates; see `losses.ambiguous_loss`.
     iou_weight : float
         Weight of the squared error of the predicted IoU.
+    background_weight : float
+        Weight of the squared predicted IoU of clicks where nothing is.
     """
 
     seed: int = 0
@@ -75,6 +77,7 @@ class Recipe:
     ema: float = 0.997
     all_heads: float = 0.05
     iou_weight: float = 1.0
+    background_weight: float = 0.0
 
     def stage_at(self, progress: float) -> tuple[int, int, int]:
         """Tell which stage the run is in.
