@@ -10,12 +10,10 @@ hypernetworks, IoU head) with three differences that let a few million parameter
   upsamples, so that borders are sharp at half the frame's resolution;
 - a frame is encoded at two sizes (levels), the second half as large. The model learns from small
   crops, which is cheap; an object that is larger in the frame than any crop is small enough at the
-  coarser level.
+  coarser level, and at the finer one a window of a crop's size about the prompt is looked at.
 """
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -25,6 +23,7 @@ from sam_plugins.modeling.configs import LiteConfig, SamConfig
 from sam_plugins.modeling.layers import check_frame
 from sam_plugins.modeling.lite_decoder import LiteMaskDecoder
 from sam_plugins.modeling.lite_encoder import LiteImageEncoder
+from sam_plugins.modeling.lite_levels import LevelPrompts
 from sam_plugins.modeling.lite_prompts import LitePromptEncoder
 from sam_plugins.modeling.sam import Sam
 
@@ -34,7 +33,11 @@ from sam_plugins.modeling.sam import Sam
 LOGIT_SCALE = 4.0
 
 # A box with a longer side, in pixels of a level, belongs to the next coarser level.
-LARGE_SIDE = 192
+LARGE_SIDE = 160
+
+# A mask that its window cuts off by more than this (see `Windows.cut_off`) is a part of something
+# larger: the coarser level answers. A disc cut in the middle has 1.6, one that touches less.
+MOST_CUT_OFF = 0.3
 
 
 class LiteSam(Sam):
@@ -188,48 +191,62 @@ class LiteSam(Sam):
         -----
         Logits come and go `LOGIT_SCALE` times as large as in `decode_all`. A box tells which level
         its object belongs to (`LARGE_SIDE`); of clicks, all levels are asked, and each candidate
-        comes from the level whose predicted IoU is highest.
+        comes from the level whose predicted IoU is highest. Prompts without a place (a mask or a
+        text alone) are asked at the coarsest level.
         """
         if (points is None) != (labels is None):
             raise ValueError("points and labels must be given together")
+        scaled = None if mask_logits is None else mask_logits / LOGIT_SCALE
+        prompts = LevelPrompts(points, labels, boxes, scaled, text_tokens)
         chosen = slice(1, None) if multimask else slice(0, 1)
-
-        def ask(level: int, rows: Tensor | slice) -> tuple[Tensor, Tensor]:
-            logits, iou = self.decode_all(
-                features[4 * level : 4 * level + 4],
-                points=None if points is None else _shrunk_points(points[rows], level),
-                labels=None if labels is None else labels[rows],
-                boxes=None if boxes is None else boxes[rows] / 2**level,
-                mask_logits=None if mask_logits is None else _shrunk_mask(mask_logits[rows], level),
-                text_tokens=None if text_tokens is None else text_tokens[rows],
-            )
-            logits = LOGIT_SCALE * logits[:, chosen]
-            if level:
-                logits = functional.interpolate(logits, scale_factor=2**level, mode="bilinear")
-            return logits, iou[:, chosen].sigmoid()
-
         if boxes is not None:
-            return self._by_size(boxes, ask)
-        answers = [ask(level, slice(None)) for level in range(self.levels)]
-        logits, iou = answers[0]
-        for coarser_logits, coarser_iou in answers[1:]:
-            better = coarser_iou > iou  # (B, K)
-            logits = torch.where(better[..., None, None], coarser_logits, logits)
-            iou = torch.where(better, coarser_iou, iou)
+            side = (boxes[..., 2:] - boxes[..., :2]).amax((1, 2))  # (B,)
+            return self._by_size(features, prompts, chosen, side)
+        if points is None:
+            logits, iou, _ = self._ask(features, prompts, chosen, level=self.levels - 1)
+            return logits, iou
+        logits, iou, cut_off = self._ask(features, prompts, chosen, level=0)
+        for level in range(1, self.levels):
+            coarser = self._ask(features, prompts, chosen, level=level)
+            better = (coarser[1] > iou) | (cut_off > MOST_CUT_OFF)  # (B, K)
+            logits = torch.where(better[..., None, None], coarser[0], logits)
+            iou = torch.where(better, coarser[1], iou)
+            cut_off = torch.where(better, coarser[2], cut_off)
         return logits, iou
 
+    def _ask(
+        self, features: tuple[Tensor, ...], prompts: LevelPrompts, chosen: slice, *, level: int
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Ask one level: logits (B, K, h, w) of the frame, their IoU and `cut_off` (B, K)."""
+        maps = features[4 * level : 4 * level + 4]
+        prompts, windows = prompts.at_level(level), None
+        if level < self.levels - 1:
+            height, width = maps[0].shape[-2:]
+            windows = prompts.windows((16 * height, 16 * width))
+            maps, prompts = windows.cut(maps), prompts.within(windows)
+        origin = None if windows is None else windows.start.float()
+        logits, iou = self.decode_all(maps, **vars(prompts), origin=origin)
+        logits, iou = LOGIT_SCALE * logits[:, chosen], iou[:, chosen].sigmoid()
+        cut_off = torch.zeros_like(iou)
+        if windows is not None:
+            cut_off = windows.cut_off(logits).to(iou.dtype)
+            logits = windows.paste_logits(logits)
+        if level:
+            logits = functional.interpolate(logits, scale_factor=2**level, mode="bilinear")
+        return logits, iou, cut_off
+
     def _by_size(
-        self, boxes: Tensor, ask: Callable[[int, Tensor], tuple[Tensor, Tensor]]
+        self, features: tuple[Tensor, ...], prompts: LevelPrompts, chosen: slice, side: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Ask each prompt at the level that the largest of its boxes (B, M, 4) belongs to."""
-        side = (boxes[..., 2:] - boxes[..., :2]).amax((1, 2))  # (B,)
-        level_of = sum((side > LARGE_SIDE * 2**level).long() for level in range(self.levels - 1))
-        level_of = torch.as_tensor(level_of, device=boxes.device).expand(len(boxes))
+        """Ask each prompt at the level that objects with a longer side (B,) belong to."""
+        level_of = torch.zeros_like(side, dtype=torch.long)
+        for level in range(self.levels - 1):
+            level_of += side > LARGE_SIDE * 2**level
         order, logits, iou = [], [], []
         for level in range(self.levels):
             rows = (level_of == level).nonzero()[:, 0]
             if len(rows):
-                answer = ask(level, rows)
+                answer = self._ask(features, prompts.take(rows), chosen, level=level)
                 order.append(rows)
                 logits.append(answer[0])
                 iou.append(answer[1])
@@ -256,8 +273,8 @@ class LiteSam(Sam):
         points, labels, boxes, mask_logits, text_tokens : Tensor, optional
             As in `Sam.decode`; B = I * K prompts, those of one image together.
         origin : Tensor of shape (I, 2), optional
-            Where in a larger frame the images are said to lie, x then y, in pixels: training on
-            crops with random origins makes the model independent of the frame's size.
+            Where in a larger frame the images lie, x then y, in pixels: windows where they were
+            cut, the crops of training anywhere.
 
         Returns
         -------
@@ -282,16 +299,6 @@ class LiteSam(Sam):
         rows, columns = features[0].shape[-2:]
         image_pe = self.prompt_encoder.grid_encoding((rows, columns), origin)
         return self.mask_decoder(features, image_pe, tokens, maps)
-
-
-def _shrunk_points(points: Tensor, level: int) -> Tensor:
-    """Bring points (B, N, 2) to a level; a pixel's centre is half a pixel from its corner there."""
-    return (points + 0.5) / 2**level - 0.5
-
-
-def _shrunk_mask(logits: Tensor, level: int) -> Tensor:
-    """Bring low-resolution logits (B, 1, h, w) to a level and to the scale of training."""
-    return functional.avg_pool2d(logits / LOGIT_SCALE, 2**level)
 
 
 def build_lite(config: SamConfig) -> LiteSam:

@@ -13,6 +13,9 @@ from sam_plugins.modeling.configs import LiteConfig
 # Rows of the embedding of token kinds.
 BACKGROUND, FOREGROUND, TOP_LEFT, BOTTOM_RIGHT, PADDING = range(5)
 
+# The label of points that are not there (see `Sam.decode`).
+PADDING_LABEL = -1
+
 # Maps have this stride, in frame pixels.
 MAP_STRIDE = 4
 

@@ -107,7 +107,7 @@ def test_a_boxs_size_decides_on_the_level():
     model = build_sam(replace(TINY, frame_size=256))
     with torch.no_grad():
         features = model.encode(model.preprocess(torch.rand(1, 3, 256, 256) * 255))
-    small, large = [[[20.0, 30, 200, 90]]], [[[20.0, 30, 220, 90]]]
+    small, large = [[[20.0, 30, 175, 90]]], [[[20.0, 30, 190, 90]]]
     boxes = torch.tensor([small[0], large[0], small[0]])
     together = answer(model, features, boxes=boxes)
     for row, level in enumerate((0, 1, 0)):
