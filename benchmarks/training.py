@@ -6,6 +6,7 @@ be better than a filled ellipse (boxes) and a flood fill (clicks).
 
 import argparse
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,11 +20,13 @@ from sam_plugins.evaluation.clicks import box_of, centre_of, iou
 from sam_plugins.evaluation.prompts import Protocol, measure
 from sam_plugins.evaluation.sets import Sample
 from sam_plugins.predictor import Predictor
-from sam_plugins.training import __main__ as lite
-from sam_plugins.training.export import read_averaged
-from sam_plugins.training.recipe import read_recipe
+from sam_plugins.training.lite.recipe import read_recipe
+from sam_plugins.training.lite.scenes import make_scenes
+from sam_plugins.training.lite.train import train_lite
 
-RECIPE = Path(lite.__file__).parent / "recipes" / "lite.toml"
+# Steps of the recipe's first part to find out how fast this machine is.
+TRIAL_STEPS = 20
+SCENES = 1500
 
 # Objects of fewer pixels are not measured.
 LEAST_AREA = 60
@@ -44,6 +47,18 @@ def held_out(count: int, *, size: int = 256, objects: int = 3) -> list[Sample]:
     return samples
 
 
+def train(folder: Path, minutes: float) -> Path:
+    """Run the recipe's first part alone, with as many steps as there is time for."""
+    start = time.monotonic()
+    part = replace(read_recipe()[0], scenes=SCENES, real_weights={}, least=0.03)
+    make_scenes(folder, count=part.scenes, size=part.scene_size, seed=part.seed)
+    made = time.monotonic()
+    train_lite([replace(part, name="trial", steps=TRIAL_STEPS)], folder)
+    seconds = (time.monotonic() - made) / TRIAL_STEPS
+    steps = round((60 * minutes - (time.monotonic() - start)) / seconds)
+    return train_lite([replace(part, steps=max(steps, 1))], folder)
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Train, measure, and write the results."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -51,12 +66,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--minutes", type=float, default=10)
     arguments = parser.parse_args(argv)
     minutes = 1.0 if arguments.quick else arguments.minutes
-    recipe = replace(read_recipe(RECIPE), scenes=1500)
     with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "run"
-        out.mkdir()
-        lite.train(recipe, data=None, out=out, minutes=minutes, device="cpu")
-        predictor = Predictor(read_averaged(out / "checkpoint.pt"), device="cpu")
+        predictor = Predictor(train(Path(folder), minutes), device="cpu")
     samples = held_out(60)
     scores = list(measure(predictor, samples, protocol=Protocol(clicks=(1,), boxes=True)))
     truths = [(sample, mask) for sample in samples for mask in sample.masks]

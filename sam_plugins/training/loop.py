@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from sam_plugins.errors import SamPluginsError
 from sam_plugins.files import atomic_path
+from sam_plugins.training.checkpoint import read_checkpoint, write_checkpoint
 from sam_plugins.training.optimizer import OptimizerSettings, build_optimizer, set_learning_rate
 
 logger = logging.getLogger(__name__)
@@ -55,6 +56,8 @@ class LoopSettings:
         Steps to a line in the log.
     checkpoint_every : int, optional
         Steps between checkpoints, the last step having one too; None writes none at all.
+    part_bytes : int, optional
+        Largest size of a checkpoint's files; see `write_checkpoint`.
     """
 
     steps: int
@@ -65,6 +68,7 @@ class LoopSettings:
     seed: int = 0
     report_every: int = 20
     checkpoint_every: int | None = 100
+    part_bytes: int | None = None
 
 
 class Objective(nn.Module):
@@ -314,8 +318,7 @@ class Run:
             "step": self.step,
             "steps": self.settings.steps,
         }
-        with atomic_path(self.checkpoint) as temporary:
-            torch.save(state, temporary)
+        write_checkpoint(self.checkpoint, state, part_bytes=self.settings.part_bytes)
 
     def load(self) -> None:
         """Go on from the checkpoint in the folder.
@@ -325,7 +328,7 @@ class Run:
         SamPluginsError
             If it is of another model or another kind of run.
         """
-        state = torch.load(self.checkpoint, weights_only=True, map_location=self.fabric.device)
+        state = read_checkpoint(self.checkpoint, device=self.fabric.device)
         try:
             self.objective.model.load_state_dict(state["model"])
             if self.averaged is not None:

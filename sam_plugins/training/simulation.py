@@ -12,6 +12,10 @@ from torch.nn import functional
 BOX_NOISE = 0.1
 MOST_BOX_NOISE = 20.0
 
+# A click on the background is at least this far from each object, in pixels: nearer ones could be
+# meant for the object.
+BACKGROUND_MARGIN = 3
+
 
 def noisy_boxes(
     boxes: Tensor,
@@ -132,6 +136,36 @@ def corrective_clicks(logits: Tensor, truth: Tensor, *, stride: int) -> tuple[Te
     perfect = (wrong.sum((1, 2)) == 0).float()[:, None, None]
     weight = inside**3 + perfect * (truth >= 0.5).float() + 1e-12
     return _in_frame(_sample(weight, None), truth >= 0.5, stride)
+
+
+def background_clicks(
+    labels: Tensor, count: int, *, margin: int = BACKGROUND_MARGIN
+) -> tuple[Tensor, Tensor]:
+    """Sample pixels that lie in no object.
+
+    Parameters
+    ----------
+    labels : Tensor of shape (I, L, S, S), integer
+        Levels of masks; 0 is none.
+    count : int
+        Pixels an image, K.
+    margin : int
+        Least distance to the nearest object, in pixels.
+
+    Returns
+    -------
+    points : Tensor of shape (I * K, 1, 2), float32
+        x then y, in pixels.
+    valid : Tensor of shape (I * K,), bool
+        False in images that have no background.
+    """
+    objects = (labels > 0).any(dim=1, keepdim=True).float()  # (I, 1, S, S)
+    near = functional.max_pool2d(objects, 2 * margin + 1, 1, margin)
+    free = (near == 0).flatten(1).float()  # (I, S * S)
+    index = torch.multinomial(free + 1e-9, count, replacement=True).flatten()  # (I * K,)
+    width = labels.shape[-1]
+    points = torch.stack([index % width, index // width], dim=-1).float()[:, None]
+    return points, free.any(dim=1).repeat_interleave(count)
 
 
 def _sample(weight: Tensor, generator: torch.Generator | None) -> Tensor:

@@ -3,7 +3,13 @@
 import pytest
 import torch
 
-from sam_plugins.training.simulation import MOST_BOX_NOISE, corrective_clicks, noisy_boxes
+from sam_plugins.training.simulation import (
+    BACKGROUND_MARGIN,
+    MOST_BOX_NOISE,
+    background_clicks,
+    corrective_clicks,
+    noisy_boxes,
+)
 
 
 def test_boxes_shake_by_a_tenth_of_their_sides_and_20_pixels_at_most():
@@ -67,3 +73,25 @@ def test_a_perfect_mask_is_clicked_inside():
     assert 16 <= y < 32
     # The middle of a cell of 4 pixels is 1.5 after its first pixel's centre.
     assert (x - 1.5) % 4 == 0
+
+
+def test_background_clicks_keep_their_distance():
+    torch.manual_seed(0)
+    labels = torch.zeros(2, 3, 64, 64, dtype=torch.int32)
+    labels[:, 1, 8:30, 6:28] = 1
+    points, valid = background_clicks(labels, 300)
+    assert points.shape == (600, 1, 2)
+    assert valid.all()
+    x, y = points[:, 0].unbind(-1)
+    margin = BACKGROUND_MARGIN
+    inside = (x > 5 - margin) & (x < 28 + margin) & (y > 7 - margin) & (y < 30 + margin)
+    assert not inside.any()
+    assert (x.max(), y.max()) > (55, 55)
+
+
+def test_an_image_without_background_does_not_count():
+    labels = torch.zeros(2, 3, 16, 16, dtype=torch.int32)
+    labels[1, 0] = 1
+    points, valid = background_clicks(labels, 4)
+    assert valid.tolist() == [True] * 4 + [False] * 4
+    assert points.shape == (8, 1, 2)

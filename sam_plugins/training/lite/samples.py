@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -11,14 +11,18 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
-from torch.utils.data import IterableDataset
+from torch.utils.data import Dataset
 
-from sam_plugins.training.collages import collage
-from sam_plugins.training.views import Annotated, random_view, recolour
+from sam_plugins.training.lite.collages import collage
+from sam_plugins.training.lite.recipe import Part
+from sam_plugins.training.lite.views import Annotated, random_view, recolour
 
 # Objects below and above this share of attention are not clicked.
 LEAST_AREA = 24  # pixels
 MOST_AREA = 0.9  # of the crop (paper, §A)
+
+# So many crops without any object to click are a mistake in the data.
+MOST_DRAWS = 1000
 
 # The data set that collages are cut from.
 PHOTOGRAPHS = "coco_panoptic"
@@ -140,87 +144,78 @@ def pick_objects(
     return np.array(chosen, dtype=np.float32)
 
 
-class CropSource(IterableDataset[Batch]):
-    """An endless stream of batches of crops.
+class Crops(Dataset[Batch]):
+    """Batches of crops by their number: number n depends on the part's seed and n alone.
 
     Parameters
     ----------
     real : dict of str to list of Annotated
         Real images by data set.
-    weights : dict of str to float
-        How often each data set is drawn.
     scenes : tuple of ndarray
         Images (N, S, S, 3) and labels (N, 3, S, S), uint8, from `make_scenes`.
-    real_share : float
-        How often a real image is drawn, unless it is a collage.
-    collage_share : float
-        How often a collage of photographs is drawn, if there are photographs.
-    objects : int
-        Objects to click in each crop.
-    size : int
-        Side of a crop, in pixels.
-    batch_size : int
-        Crops a batch.
-    level_weights : sequence of float
-        How often groups, objects and parts are clicked.
-    seed : sequence of int
-        The same seed gives the same stream.
+    part : Part
+        What is drawn, how often and how large.
+    process, processes : int
+        Of a batch, each of several processes gets its share of the crops.
     """
 
     def __init__(
         self,
-        real: dict[str, list[Annotated]],
-        weights: dict[str, float],
+        real: Mapping[str, list[Annotated]],
         scenes: tuple[NDArray[np.uint8], NDArray[np.uint8]],
+        part: Part,
         *,
-        real_share: float,
-        collage_share: float = 0.0,
-        objects: int,
-        size: int,
-        batch_size: int,
-        level_weights: Sequence[float],
-        seed: Sequence[int],
+        process: int = 0,
+        processes: int = 1,
     ) -> None:
         self.real = real
         self.names = sorted(real)
-        shares = np.array([weights[name] for name in self.names])
+        shares = np.array([part.real_weights[name] for name in self.names])
         self.shares = shares / max(shares.sum(), 1e-9)
         self.scenes = scenes
-        self.real_share = real_share if real else 0.0
-        self.collage_share = collage_share
+        self.part = part
+        self.real_share = part.real_share if real else 0.0
         self.photos = real.get(PHOTOGRAPHS, [])
-        self.objects = objects
-        self.size = size
-        self.batch_size = batch_size
-        self.level_weights = level_weights
-        self.seed = tuple(seed)
+        self.process, self.processes = process, processes
 
-    def __iter__(self) -> Iterator[Batch]:
-        worker = torch.utils.data.get_worker_info()
-        rng = np.random.default_rng([*self.seed, worker.id if worker else 0])
-        while True:
-            yield self._batch(rng)
+    def __getitem__(self, number: int) -> Batch:
+        # Three numbers, where the scenes are made from two: no batch repeats a scene's draws.
+        rng = np.random.default_rng([self.part.seed, 1, number])
+        batch = self._batch(rng)
+        first, last = (
+            each * self.part.batch // self.processes for each in (self.process, self.process + 1)
+        )
+        return batch.part(slice(first, last))
 
     def _draw(self, rng: Generator) -> Annotated:
-        if self.photos and rng.random() < self.collage_share:
-            return collage(rng, self.photos, self.size)
+        if self.photos and rng.random() < self.part.collage_share:
+            return collage(rng, self.photos, self.part.size)
         if rng.random() < self.real_share:
             items = self.real[self.names[rng.choice(len(self.names), p=self.shares)]]
-            return random_view(rng, items[rng.integers(len(items))], self.size, (224, 800))
+            return random_view(rng, items[rng.integers(len(items))], self.part.size, (224, 800))
         index = rng.integers(len(self.scenes[0]))
         item = Annotated(self.scenes[0][index], self.scenes[1][index])
         side = item.image.shape[0]
         # Small crops show a part of a scene; crops larger than a scene show it enlarged.
-        least = max(0.75 * side, min(self.size, 1.6 * side))
-        return random_view(rng, item, self.size, (least, max(1.6 * side, 1.25 * self.size)))
+        least = max(0.75 * side, min(self.part.size, 1.6 * side))
+        return random_view(
+            rng, item, self.part.size, (least, max(1.6 * side, 1.25 * self.part.size))
+        )
 
     def _batch(self, rng: Generator) -> Batch:
         images: list[NDArray[np.uint8]] = []
         labels: list[NDArray[np.int32]] = []
         objects: list[NDArray[np.float32]] = []
-        while len(images) < self.batch_size:
+        drawn = 0
+        while len(images) < self.part.batch:
+            if drawn == MOST_DRAWS and not images:
+                raise ValueError(
+                    f"none of {drawn} crops has an object that is neither too small "
+                    f"(under {LEAST_AREA} pixels) nor too large (over {MOST_AREA:.0%})"
+                )
+            drawn += 1
             view = self._draw(rng)
-            picked = pick_objects(rng, view.labels, self.objects, self.level_weights)
+            picked = pick_objects(rng, view.labels, self.part.objects, self.part.level_weights)
             if picked is not None:
                 images.append(recolour(rng, view.image))
                 labels.append(np.ascontiguousarray(view.labels, dtype=np.int32))

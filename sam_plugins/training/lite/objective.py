@@ -1,9 +1,7 @@
-"""Fitting the small model: rounds of simulated prompts, averaged weights, checkpoints."""
+"""What the small model learns from: rounds of simulated prompts about crops."""
 
 from __future__ import annotations
 
-import copy
-import math
 from dataclasses import dataclass
 
 import torch
@@ -11,38 +9,15 @@ from torch import Tensor
 from torch.nn import functional
 
 from sam_plugins.modeling.lite import LiteSam
+from sam_plugins.training.lite.recipe import Part
+from sam_plugins.training.lite.samples import LEAST_AREA, MOST_AREA, Batch
+from sam_plugins.training.loop import Objective
 from sam_plugins.training.losses import ambiguous_loss, mask_iou, mask_loss
-from sam_plugins.training.recipe import Recipe
-from sam_plugins.training.samples import LEAST_AREA, MOST_AREA, Batch
-from sam_plugins.training.simulation import corrective_clicks, noisy_boxes
+from sam_plugins.training.simulation import background_clicks, corrective_clicks, noisy_boxes
 
 # A previous mask is passed on with logits of at most this size: beyond it nothing changes but
 # the gradients of half precision.
 MOST_LOGIT = 20.0
-
-
-@dataclass(frozen=True)
-class Scores:
-    """What one step tells about the model: means over its prompts.
-
-    Parameters
-    ----------
-    loss : float
-    click_best : float
-        IoU of the best of three masks after one click.
-    click_chosen : float
-        IoU of the one with the highest predicted IoU.
-    box : float
-        IoU of the single mask after a box.
-    last : float
-        IoU of the single mask after the last round.
-    """
-
-    loss: float
-    click_best: float
-    click_chosen: float
-    box: float
-    last: float
 
 
 @dataclass(eq=False)
@@ -99,97 +74,51 @@ class Truths:
         return self.masks[torch.arange(len(self.target), device=self.target.device), self.target]
 
 
-class Trainer:
-    """One model, its optimizer and its averaged weights.
+class LiteObjective(Objective):
+    """Rounds of simulated prompts about crops, half of them clicked first, the others boxed.
 
     Parameters
     ----------
     model : LiteSam
-        The model, on its device.
-    recipe : Recipe
-        How it is trained.
+        What is trained.
+    part : Part
+        Shares, noise and weights.
     """
 
-    def __init__(self, model: LiteSam, recipe: Recipe) -> None:
-        self.model = model
-        self.recipe = recipe
-        self.averaged = copy.deepcopy(model).eval()
-        matrices = [p for p in model.parameters() if p.ndim > 1]
-        vectors = [p for p in model.parameters() if p.ndim <= 1]
-        groups = [
-            {"params": matrices, "weight_decay": recipe.weight_decay},
-            {"params": vectors, "weight_decay": 0.0},
-        ]
-        self.optimizer = torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=recipe.betas)
-        self.steps = 0
-        self.images = 0
+    model: LiteSam
 
-    def learning_rate(self, progress: float) -> float:
-        """Give the learning rate: a linear warm-up, then a cosine down to 3 %.
+    def __init__(self, model: LiteSam, part: Part) -> None:
+        super().__init__(model)
+        self.part = part
 
-        Parameters
-        ----------
-        progress : float
-            Fraction of the run that is done, 0 .. 1.
-
-        Returns
-        -------
-        float
-            For all weights.
-        """
-        rise = min(1.0, (self.steps + 1) / self.recipe.warm_up)
-        fall = 0.03 + 0.97 * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
-        return self.recipe.learning_rate * rise * fall
-
-    def step(self, batch: Batch, *, rounds: int, progress: float) -> Scores:
-        """Learn from one batch.
+    def forward(self, batch: Batch) -> tuple[Tensor, dict[str, float]]:
+        """Prompt about a batch, and compare what is answered with the truth.
 
         Parameters
         ----------
         batch : Batch
-            I crops with K objects each.
-        rounds : int
-            Prompting rounds: the first prompt and the corrective clicks after it.
-        progress : float
-            Fraction of the run that is done, 0 .. 1; sets the learning rate.
+            I crops, two or more, with K objects each.
 
         Returns
         -------
-        Scores
-            Means over the batch's prompts.
+        loss : Tensor
+            Scalar.
+        scores : dict of str to float
+            Means over the prompts of the IoU of: the best of three masks after one click
+            (``click_best``), the one with the highest predicted IoU (``click_chosen``), the single
+            mask after a box (``box``) and after the last round (``last``).
 
         Raises
         ------
-        FloatingPointError
-            If the loss is not finite; the weights are then as before.
+        ValueError
+            If there is one crop only.
         """
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.learning_rate(progress)
-        self.model.train()
-        loss, scores = self._loss(batch, rounds)
-        if not torch.isfinite(loss):
-            raise FloatingPointError(f"the loss is {loss.item()} at step {self.steps}")
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip)
-        self.optimizer.step()
-        self.steps += 1
-        self.images += len(batch.images)
-        self._average()
-        return scores
+        if len(batch.images) < 2:
+            raise ValueError("a batch needs two crops or more: one to click, one to box")
+        rounds = self.part.rounds[int(torch.randint(len(self.part.rounds), ()))]
+        return self._loss(batch.to(self.model.device), rounds)
 
-    @torch.no_grad()
-    def _average(self) -> None:
-        # A young average forgets faster, or the first weights would stay in it for long.
-        decay = min(self.recipe.ema, (1 + self.steps) / (10 + self.steps))
-        current = self.model.state_dict()
-        for name, value in self.averaged.state_dict().items():
-            if value.dtype.is_floating_point:
-                value.lerp_(current[name].to(value.dtype), 1 - decay)
-            else:
-                value.copy_(current[name])
-
-    def _loss(self, batch: Batch, rounds: int) -> tuple[Tensor, Scores]:
+    def _loss(self, batch: Batch, rounds: int) -> tuple[Tensor, dict[str, float]]:
         model = self.model
         images = (batch.images.float() - model.pixel_mean) / model.pixel_std
         with self._autocast():
@@ -198,7 +127,7 @@ class Trainer:
         room = max(0, model.frame_size - images.shape[-1])
         origin = torch.rand(len(images), 2, device=images.device) * room
         # The prompts of one decoder call have one form: some images are clicked, the others boxed.
-        share = len(images) * (1 - self.recipe.box_share)
+        share = len(images) * (1 - self.part.box_share)
         clicked = min(max(int(share + torch.rand(()).item()), 1), len(images) - 1)
         answers = [
             self._prompted(
@@ -212,27 +141,21 @@ class Trainer:
         ]
         weight = clicked / len(images)
         loss = weight * answers[0].loss + (1 - weight) * answers[1].loss
-        if self.recipe.background_weight:
-            loss = loss + self.recipe.background_weight * self._background(batch, features, origin)
-        return loss, _scores(loss, *answers)
+        if self.part.background_weight:
+            loss = loss + self.part.background_weight * self._background(batch, features, origin)
+        return loss, _scores(*answers)
 
     def _background(self, batch: Batch, features: tuple[Tensor, ...], origin: Tensor) -> Tensor:
         """Click where nothing is: the predicted IoU shall be zero there, whatever the mask."""
-        empty = (batch.labels == 0).all(1).flatten(1)  # (I, S * S)
-        some = empty.any(1).nonzero()[:, 0]
-        if not len(some):
-            return features[0].new_zeros(())
-        index = torch.multinomial(empty[some].float(), 1)  # (I', 1)
-        side = batch.labels.shape[-1]
-        points = torch.stack([index % side, index // side], dim=-1).float()  # (I', 1, 2)
+        points, valid = background_clicks(batch.labels, 1)
         with self._autocast():
             _, iou = self.model.decode_all(
-                tuple(feature[some] for feature in features),
+                features,
                 points=points,
-                labels=torch.ones_like(index),
-                origin=origin[some],
+                labels=torch.ones(len(points), 1, dtype=torch.long, device=points.device),
+                origin=origin,
             )
-        return iou.float().sigmoid().square().mean()
+        return (iou.float().sigmoid().square().mean(1) * valid).mean()
 
     def _prompted(
         self,
@@ -250,7 +173,7 @@ class Trainer:
         rows = torch.arange(len(truth), device=truth.device)
         points = labels = boxes = previous = None
         if by_box:
-            boxes = noisy_boxes(batch.boxes.flatten(0, 1), noise=self.recipe.box_noise)[:, None]
+            boxes = noisy_boxes(batch.boxes.flatten(0, 1), noise=self.part.box_noise)[:, None]
         else:
             points = batch.clicks.flatten(0, 1)[:, None]  # (B, 1, 2)
             labels = torch.ones(len(points), 1, dtype=torch.long, device=points.device)
@@ -290,13 +213,13 @@ class Trainer:
         # Only a first click is ambiguous.
         ambiguous = first and not by_box
         valid = truths.valid if ambiguous else torch.zeros_like(truths.valid)
-        all_heads = self.recipe.all_heads
+        all_heads = self.part.all_heads
         several = ambiguous_loss(losses[:, 1:], truths.target, valid, all_heads=all_heads)
         single = losses[rows, 0, truths.target]
         iou_error = (iou.float().sigmoid() - true_iou).square().mean(1)
         weight_several, weight_single = (1.0, 0.5) if ambiguous else (0.5 if first else 0.3, 1.0)
         total = weight_several * several + weight_single * single
-        return (total + self.recipe.iou_weight * iou_error).mean(), true_iou
+        return (total + self.part.iou_weight * iou_error).mean(), true_iou
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.model.device.type, torch.bfloat16)
@@ -318,14 +241,13 @@ class Answers:
     seen: list[tuple[Tensor, Tensor]]
 
 
-def _scores(loss: Tensor, clicks: Answers, boxes: Answers) -> Scores:
+def _scores(clicks: Answers, boxes: Answers) -> dict[str, float]:
     true_iou, predicted = clicks.seen[0]
     chosen = predicted[:, 1:].argmax(1, keepdim=True)
     last = torch.cat([clicks.seen[-1][0], boxes.seen[-1][0]])
-    return Scores(
-        loss=loss.item(),
-        click_best=true_iou[:, 1:].max(1).values.mean().item(),
-        click_chosen=true_iou[:, 1:].gather(1, chosen).mean().item(),
-        box=boxes.seen[0][0][:, 0].mean().item(),
-        last=last[:, 0].mean().item(),
-    )
+    return {
+        "click_best": true_iou[:, 1:].max(1).values.mean().item(),
+        "click_chosen": true_iou[:, 1:].gather(1, chosen).mean().item(),
+        "box": boxes.seen[0][0][:, 0].mean().item(),
+        "last": last[:, 0].mean().item(),
+    }

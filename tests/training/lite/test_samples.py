@@ -1,12 +1,16 @@
 """Crops keep image and masks together; clicks and boxes belong to their objects."""
 
+from dataclasses import fields, replace
+
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from sam_plugins.modeling import build_sam
-from sam_plugins.training.samples import CropSource, pick_objects
-from sam_plugins.training.views import OUTSIDE, Annotated, random_view, read_folder, recolour
+from sam_plugins.training.lite.recipe import Part
+from sam_plugins.training.lite.samples import Crops, pick_objects
+from sam_plugins.training.lite.views import OUTSIDE, Annotated, random_view, read_folder, recolour
 
 
 def annotated(height=90, width=140):
@@ -97,27 +101,32 @@ def test_folders_are_read_without_the_images_kept_for_measuring(tmp_path):
         read_folder(tmp_path, keep_every=(5, 3))
 
 
-def test_streams_repeat_by_seed_and_have_the_shapes_promised():
-    scenes = (
-        np.random.default_rng(0).integers(0, 255, (2, 64, 64, 3), dtype=np.uint8),
-        np.zeros((2, 3, 64, 64), dtype=np.uint8),
+def scenes_of(item, count=2):
+    return (
+        np.repeat(item.image[None], count, axis=0),
+        np.repeat(item.labels[None].astype(np.uint8), count, axis=0),
     )
-    scenes[1][:, 1, 10:40, 15:50] = 1
 
-    def first(seed):
-        source = CropSource(
-            {"a": [annotated()]}, {"a": 1.0}, scenes, real_share=0.5, objects=3, size=64,
-            batch_size=4, level_weights=(0.1, 0.6, 0.3), seed=(seed,),
-        )  # fmt: skip
-        return next(iter(source))
 
-    batch, again, other = first(0), first(0), first(1)
+PART = Part(
+    "p", 10, size=64, batch=4, objects=3, level_weights=(0.1, 0.6, 0.3), real_weights={"a": 1.0}
+)
+
+
+def same(left, right):
+    return all(torch.equal(getattr(left, f.name), getattr(right, f.name)) for f in fields(left))
+
+
+def test_a_batch_is_a_function_of_its_number_and_has_the_shapes_promised():
+    crops = Crops({"a": [annotated()]}, scenes_of(annotated(64, 64)), PART)
+    batch = crops[0]
+    assert same(batch, crops[0])
+    assert not same(batch, crops[1])
+    assert not same(batch, Crops(crops.real, crops.scenes, replace(PART, seed=1))[0])
     assert batch.images.shape == (4, 3, 64, 64)
     assert batch.labels.shape == (4, 3, 64, 64)
     assert batch.clicks.shape == (4, 3, 2)
     assert batch.boxes.shape == (4, 3, 4)
-    assert (batch.images == again.images).all()
-    assert not (batch.images.shape == other.images.shape and (batch.images == other.images).all())
     for image in range(4):
         for k in range(3):
             x, y = batch.clicks[image, k].long().tolist()
@@ -125,14 +134,25 @@ def test_streams_repeat_by_seed_and_have_the_shapes_promised():
             assert batch.labels[image, level, y, x] == label
 
 
+def test_processes_share_a_batch():
+    real, scenes = {"a": [annotated()]}, scenes_of(annotated(64, 64))
+    whole = Crops(real, scenes, PART)[7]
+    shares = [Crops(real, scenes, PART, process=p, processes=3)[7] for p in range(3)]
+    assert [len(share.images) for share in shares] == [1, 1, 2]
+    assert torch.equal(torch.cat([share.images for share in shares]), whole.images)
+    assert torch.equal(torch.cat([share.clicks for share in shares]), whole.clicks)
+
+
+def test_data_without_any_object_is_an_error_and_not_an_endless_search():
+    empty = scenes_of(annotated(64, 64))
+    empty[1][:] = 0
+    with pytest.raises(ValueError, match="none of 1000 crops has an object"):
+        Crops({}, empty, PART)[0]
+
+
 @pytest.mark.parametrize("size", [32, 64, 160])
 def test_crops_may_be_smaller_and_larger_than_the_scenes(size):
-    item = annotated(64, 64)
-    scenes = (item.image[None], item.labels[None].astype(np.uint8))
-    source = CropSource(
-        {}, {}, scenes, real_share=0, objects=2, size=size, batch_size=3,
-        level_weights=(0.2, 0.6, 0.2), seed=(0,),
-    )  # fmt: skip
-    batch = next(iter(source))
+    part = replace(PART, size=size, batch=3, objects=2)
+    batch = Crops({}, scenes_of(annotated(64, 64)), part)[0]
     assert batch.images.shape == (3, 3, size, size)
     assert batch.labels.shape == (3, 3, size, size)

@@ -15,7 +15,7 @@ from scipy import ndimage
 
 from sam_plugins.datasets.procedural.creatures import body_plan
 from sam_plugins.datasets.procedural.shapes import fill, outline
-from sam_plugins.training.views import Annotated, random_view
+from sam_plugins.training.lite.views import Annotated, random_view
 
 # Fewer pixels in sight are not labelled.
 LEAST_VISIBLE = 40

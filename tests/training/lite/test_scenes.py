@@ -3,7 +3,7 @@
 import numpy as np
 
 from sam_plugins.datasets.procedural import scene
-from sam_plugins.training.scenes import make_scenes
+from sam_plugins.training.lite.scenes import make_scenes
 
 
 def test_scenes_are_kept_and_each_depends_on_its_number(tmp_path):

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from sam_plugins.training.collages import LEAST_VISIBLE, collage
-from sam_plugins.training.samples import PHOTOGRAPHS, CropSource
-from sam_plugins.training.views import Annotated
+from sam_plugins.training.lite.collages import LEAST_VISIBLE, collage
+from sam_plugins.training.lite.recipe import Part
+from sam_plugins.training.lite.samples import PHOTOGRAPHS, Crops
+from sam_plugins.training.lite.views import Annotated
 
 
 def photo(value, height=120, width=160):
@@ -39,12 +40,12 @@ def test_the_same_seed_gives_the_same_collage_and_most_have_a_shape():
     assert np.median(areas) > 5 * LEAST_VISIBLE
 
 
-def test_streams_can_be_made_of_collages_alone():
+def test_batches_can_be_made_of_collages_alone():
     scenes = np.zeros((1, 64, 64, 3), np.uint8), np.zeros((1, 3, 64, 64), np.uint8)
     photos = {PHOTOGRAPHS: [photo(20), photo(200)]}
-    source = CropSource(
-        photos, {PHOTOGRAPHS: 1.0}, scenes, real_share=0.0, collage_share=1.0, objects=2, size=64,
-        batch_size=3, level_weights=(0.2, 0.6, 0.2), seed=(0,),
+    part = Part(
+        "p", 1, size=64, batch=3, objects=2, real_share=0.0, collage_share=1.0,
+        real_weights={PHOTOGRAPHS: 1.0},
     )  # fmt: skip
-    batch = next(iter(source))
+    batch = Crops(photos, scenes, part)[0]
     assert (batch.labels[:, 1] > 0).flatten(1).any(1).all()

@@ -1,0 +1,89 @@
+"""Checkpoints of a run: one file, or several small ones that can be carried."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sam_plugins.errors import SamPluginsError
+from sam_plugins.files import atomic_path
+
+
+def write_checkpoint(
+    path: str | os.PathLike[str], state: dict[str, Any], *, part_bytes: int | None = None
+) -> None:
+    """Write a checkpoint, whole or not at all.
+
+    Parameters
+    ----------
+    path : path-like
+        Where it is found afterwards.
+    state : dict
+        Tensors, numbers and texts.
+    part_bytes : int, optional
+        Largest size of a file. A larger state is written as several files beside ``path``, which
+        then holds their names; the parts of the checkpoint before it are deleted last.
+
+    Raises
+    ------
+    OSError
+        If a file cannot be written; the checkpoint before stays as it was.
+    """
+    path = Path(path)
+    if part_bytes is None:
+        with atomic_path(path) as temporary:
+            torch.save(state, temporary)
+        return
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    data = buffer.getvalue()
+    digest = hashlib.sha256(data).hexdigest()
+    names = []
+    for index, start in enumerate(range(0, len(data), part_bytes)):
+        names.append(f"{path.name}.{digest[:12]}.{index:03}")
+        with atomic_path(path.with_name(names[-1])) as temporary:
+            temporary.write_bytes(data[start : start + part_bytes])
+    with atomic_path(path) as temporary:
+        torch.save({"parts": names, "sha256": digest}, temporary)
+    for old in path.parent.glob(f"{path.name}.*.[0-9][0-9][0-9]"):
+        if old.name not in names:
+            old.unlink()
+
+
+def read_checkpoint(path: str | os.PathLike[str], *, device: torch.device | str = "cpu") -> Any:
+    """Read what `write_checkpoint` wrote.
+
+    Parameters
+    ----------
+    path : path-like
+        The same path.
+    device : torch.device or str
+        Where the tensors go.
+
+    Returns
+    -------
+    dict
+        The state.
+
+    Raises
+    ------
+    SamPluginsError
+        If a part is missing or is not what was written.
+    """
+    path = Path(path)
+    state = torch.load(path, weights_only=True, map_location=device)
+    if not (isinstance(state, dict) and set(state) == {"parts", "sha256"}):
+        return state
+    parts = [path.with_name(name) for name in state["parts"]]
+    missing = [part for part in parts if not part.exists()]
+    if missing:
+        raise SamPluginsError(f"{path} lacks {missing[0].name}, one of its {len(parts)} parts")
+    data = b"".join(part.read_bytes() for part in parts)
+    if hashlib.sha256(data).hexdigest() != state["sha256"]:
+        raise SamPluginsError(f"the parts of {path} are not those that were written")
+    return torch.load(io.BytesIO(data), weights_only=True, map_location=device)

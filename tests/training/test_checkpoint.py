@@ -1,0 +1,61 @@
+"""Checkpoints: whole or not at all, in one file or several."""
+
+import pytest
+import torch
+
+from sam_plugins.errors import SamPluginsError
+from sam_plugins.training.checkpoint import read_checkpoint, write_checkpoint
+
+STATE = {"weights": torch.arange(5000.0), "step": 7, "averaged": None}
+
+
+@pytest.mark.parametrize("part_bytes", [None, 3000, 10**9])
+def test_what_is_written_is_read(tmp_path, part_bytes):
+    path = tmp_path / "checkpoint.pt"
+    write_checkpoint(path, STATE, part_bytes=part_bytes)
+    state = read_checkpoint(path)
+    assert torch.equal(state.pop("weights"), STATE["weights"])
+    assert state == {"step": 7, "averaged": None}
+    if part_bytes == 3000:
+        assert len(list(tmp_path.iterdir())) > 7
+        assert max(each.stat().st_size for each in tmp_path.iterdir()) <= 3000
+
+
+def test_the_parts_of_the_checkpoint_before_are_deleted(tmp_path):
+    path = tmp_path / "checkpoint.pt"
+    write_checkpoint(path, STATE, part_bytes=3000)
+    before = {each.name for each in tmp_path.iterdir()}
+    write_checkpoint(path, {**STATE, "step": 8}, part_bytes=9000)
+    after = {each.name for each in tmp_path.iterdir()}
+    assert before & after == {path.name}
+    assert read_checkpoint(path)["step"] == 8
+
+
+def test_a_disk_that_is_full_half_way_leaves_the_checkpoint_before(tmp_path, monkeypatch):
+    path = tmp_path / "checkpoint.pt"
+    write_checkpoint(path, STATE, part_bytes=3000)
+    save, seen = torch.save, []
+
+    def full(state, target):
+        seen.append(target)
+        if len(seen) == 2:  # the first is into memory
+            raise OSError(28, "No space left on device")
+        save(state, target)
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(OSError, match="No space"):
+        write_checkpoint(path, {**STATE, "step": 8}, part_bytes=3000)
+    assert read_checkpoint(path)["step"] == 7
+
+
+def test_parts_that_are_missing_or_changed_are_named(tmp_path):
+    path = tmp_path / "checkpoint.pt"
+    write_checkpoint(path, STATE, part_bytes=3000)
+    part = sorted(tmp_path.glob("*.001"))[0]
+    data = part.read_bytes()
+    part.write_bytes(data[:-1] + b"?")
+    with pytest.raises(SamPluginsError, match="not those that were written"):
+        read_checkpoint(path)
+    part.unlink()
+    with pytest.raises(SamPluginsError, match=rf"lacks {part.name}"):
+        read_checkpoint(path)
