@@ -62,8 +62,7 @@ class CalibrationObjective(Objective):
 
         Returns
         -------
-        loss : Tensor
-            Scalar.
+        loss : Tensor of shape ()
         scores : dict of str to float
             Mean squared errors after clicks (``click``), clicks on the background
             (``background``), boxes (``box``) and corrective clicks (``corrected``).

@@ -101,8 +101,7 @@ class LiteObjective(Objective):
 
         Returns
         -------
-        loss : Tensor
-            Scalar.
+        loss : Tensor of shape ()
         scores : dict of str to float
             Means over the prompts of the IoU of: the best of three masks after one click
             (``click_best``), the one with the highest predicted IoU (``click_chosen``), the single

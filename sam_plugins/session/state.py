@@ -1,0 +1,97 @@
+"""What a session knows at one moment, apart from its history."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from sam_plugins.session.answers import Answer
+from sam_plugins.session.cutouts import Cutout
+from sam_plugins.session.objects import ObjectRecord
+from sam_plugins.session.patches import Patch
+from sam_plugins.session.prompts import PromptState
+from sam_plugins.session.targets import Target
+
+
+@dataclass(eq=False)
+class Step:
+    """The current object after one more prompt.
+
+    Parameters
+    ----------
+    prompts : PromptState
+        All that was said so far.
+    answer : Answer, optional
+        The model's, once it is there.
+    candidate : int
+        Which of its masks is shown.
+    score : float, optional
+        The predicted IoU of a proposal or of an object that was taken up.
+    """
+
+    prompts: PromptState
+    answer: Answer | None = None
+    candidate: int = 0
+    score: float | None = None
+
+    @property
+    def cutout(self) -> Cutout | None:
+        """The mask that is shown; None while the model has not answered."""
+        if self.answer is not None:
+            return self.answer.cutout(self.candidate)
+        said = self.prompts
+        # A mask alone (a proposal, an object taken up) needs no model.
+        return None if said.points or said.boxes else said.mask
+
+    @property
+    def predicted_iou(self) -> float | None:
+        """The shown mask's; None if no model was asked."""
+        return self.score if self.answer is None else self.answer.predicted_iou(self.candidate)
+
+
+@dataclass(eq=False)
+class State:
+    """The current object, the committed ones, and the label image.
+
+    Parameters
+    ----------
+    target : Target
+        The label image.
+    objects : dict of int to ObjectRecord
+        Committed objects by id, in the order of their commits.
+    steps : list of Step
+        One a prompt about the current object.
+    editing : int, optional
+        The object that was taken up again.
+    """
+
+    target: Target
+    objects: dict[int, ObjectRecord] = field(default_factory=dict)
+    steps: list[Step] = field(default_factory=list)
+    editing: int | None = None
+
+    def write(self, patch: Patch) -> None:
+        """Write a patch, but for pixels that somebody else has changed in the meantime.
+
+        Parameters
+        ----------
+        patch : Patch
+        """
+        if not len(patch):
+            return
+        x0, y0, *_ = patch.box
+        found = self.target.read(patch.box)[patch.rows - y0, patch.columns - x0]
+        untouched = found == patch.before
+        self.target.write(patch if untouched.all() else patch.take(untouched))
+
+    def put(self, object_id: int, record: ObjectRecord | None) -> None:
+        """Set or remove a record.
+
+        Parameters
+        ----------
+        object_id : int
+        record : ObjectRecord or None
+        """
+        if record is None:
+            self.objects.pop(object_id, None)
+        else:
+            self.objects[object_id] = record
