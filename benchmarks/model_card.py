@@ -106,8 +106,8 @@ def report(rows: dict[str, dict[str, Any]], found: dict[str, float]) -> str:
     lines = [
         *table(rows),
         "",
-        f"The predicted IoU correlates with the true one by {pooled:.2f} over all objects after one",
-        f"click ({min(within):.2f} to {max(within):.2f} within a set); on average it is",
+        f"The predicted IoU correlates with the true one by {pooled:.2f} over all objects",
+        f"({min(within):.2f} to {max(within):.2f} within a set), after one click; on average it is",
         f"{predicted.mean():.2f}, the true one {true.mean():.2f}.",
         "",
         "Automatic masks with the default settings, on one image of each set:",
