@@ -192,9 +192,9 @@ def _by_image(
     """The annotations of each image, each with where it stands in the file."""
     found: dict[Any, list[tuple[str, dict[str, Any]]]] = {number: [] for number in images}
     for number, annotation in enumerate(annotations):
-        where = f"{path}, annotation {number}"
+        with reading(f"{path}, annotation {number}"):
+            where = f"{path}, annotation {number} (id {annotation.get('id')})"
         with reading(where):
-            where += f" (id {annotation.get('id')})"
             if annotation["image_id"] not in images:
                 raise ValueError(f"there is no image {annotation['image_id']}")
             found[annotation["image_id"]].append((where, annotation))

@@ -127,7 +127,7 @@ def labels_to_rles(labels: NDArray[Any]) -> dict[int, rle_codec.Rle]:
     """
     array = _checked(labels)
     flat = array.T.ravel()
-    if not flat.size:
+    if not flat.any():
         return {}
     starts = np.concatenate(([0], np.flatnonzero(flat[1:] != flat[:-1]) + 1))
     stops = np.append(starts[1:], flat.size)

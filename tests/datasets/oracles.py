@@ -1,5 +1,7 @@
 """Label images for tests, and slow but plain ways to fill polygons."""
 
+import itertools
+
 import numpy as np
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -35,7 +37,7 @@ def fill(rings, size):
         for column in range(size[1]):
             x, y, crossings = column + 0.5, row + 0.5, 0
             for ring in rings:
-                for (x0, y0), (x1, y1) in zip(ring[:-1], ring[1:], strict=True):
+                for (x0, y0), (x1, y1) in itertools.pairwise(ring):
                     if (y0 <= y) != (y1 <= y):
                         crossings += x0 + (y - y0) * (x1 - x0) / (y1 - y0) < x
             mask[row, column] = crossings % 2
