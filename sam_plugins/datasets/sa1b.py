@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from sam_plugins.datasets.annotations import (
 from sam_plugins.datasets.coco import decode_segmentation, read_scores
 from sam_plugins.datasets.json_files import StrPath, as_list, read_json, reading, write_json
 from sam_plugins.errors import AnnotationFileError
+from sam_plugins.files import visible_files
 
 SUFFIX = ".json"
 
@@ -123,16 +125,9 @@ def write_sa1b_folder(folder: StrPath, images: Sequence[AnnotatedImage]) -> list
     Raises
     ------
     ValueError
-        If two images have the same name, or a name leads out of the folder.
+        See `paths_in`; nothing is written then.
     """
-    paths = [Path(folder, _file_of(image)) for image in images]
-    if len(set(paths)) < len(paths):
-        twice = next(path for path in paths if paths.count(path) > 1)
-        raise ValueError(f"two images would be written to {twice}")
-    base = Path(folder).resolve()
-    for path in paths:
-        if not path.resolve().is_relative_to(base):
-            raise ValueError(f"{path} would be outside of {folder}")
+    paths = paths_in(folder, [_file_of(image) for image in images])
     for path, image in zip(paths, images, strict=True):
         write_sa1b(path, image)
     return paths
@@ -156,15 +151,39 @@ def read_sa1b_folder(folder: StrPath) -> list[AnnotatedImage]:
     AnnotationFileError
         If there is no file, or one is damaged or malformed.
     """
-    base = Path(folder)
-    paths = [
-        path
-        for path in sorted(base.rglob(f"*{SUFFIX}"))
-        if not any(part.startswith(".") for part in path.relative_to(base).parts)
-    ]
+    paths = visible_files(folder, [SUFFIX])
     if not paths:
         raise AnnotationFileError(f"there is no JSON file in {folder}")
     return [read_sa1b(path) for path in paths]
+
+
+def paths_in(folder: StrPath, names: Sequence[str]) -> list[Path]:
+    """Where files named after images go.
+
+    Parameters
+    ----------
+    folder : path-like
+        The folder.
+    names : sequence of str
+        Relative paths, which a file of annotations may have brought in.
+
+    Returns
+    -------
+    list of Path
+
+    Raises
+    ------
+    ValueError
+        If a name stands twice, or leads out of the folder.
+    """
+    base = Path(folder).resolve()
+    paths = [Path(folder, name) for name in names]
+    for path, count in Counter(paths).items():
+        if count > 1:
+            raise ValueError(f"two images would be written to {path}")
+        if not path.resolve().is_relative_to(base):
+            raise ValueError(f"{path} would be outside of {folder}")
+    return paths
 
 
 def _file_of(image: AnnotatedImage) -> str:
