@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from sam_plugins.datasets.annotations import labels_from_images
+from sam_plugins.datasets.annotations import group_stacks
 from sam_plugins.datasets.formats import read_annotations, write_annotations
 from sam_plugins.datasets.label_images import read_labels
 from tests.datasets.oracles import same, stack_of
@@ -35,14 +35,9 @@ def test_many_images_go_into_a_folder_and_come_back(command, tmp_path, chosen, s
     found = {p.relative_to(tmp_path / "out").as_posix() for p in (tmp_path / "out").rglob("*.*")}
     assert found == {f"below/a.png{suffix}", f"b.tif{suffix}"}
     assert command("convert", tmp_path / "out", tmp_path / "again.json").code == 0
-    again = {
-        name: [
-            image for image in read_annotations(tmp_path / "again.json") if name == image.file_name
-        ]
-        for name in ("below/a.png", "b.tif")
-    }
-    same(again["below/a.png"], LABELS)
-    assert labels_from_images(again["b.tif"]).shape == (2, *LABELS.shape)
+    stack, plain = group_stacks(read_annotations(tmp_path / "again.json"))
+    same(plain, LABELS)
+    same(stack, np.stack([LABELS, 0 * LABELS]))
 
 
 def test_polygons(command, tmp_path):
