@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test lint docs bench clean help
+.PHONY: demo napari test lint docs bench clean help
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -23,6 +23,9 @@ $(VENV)/.%: pyproject.toml constraints.txt $(VENV)/.core
 
 demo: $(VENV)/.core  ## segment real photographs and micrographs offline; writes demo/index.html
 	$(BIN)/sam-plugins demo --out demo
+
+napari: $(VENV)/.all  ## open napari on a sample with the widget docked
+	$(BIN)/python -m napari_sam
 
 test: $(VENV)/.test  ## run all tests
 	$(BIN)/python -m pytest
