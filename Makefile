@@ -21,10 +21,15 @@ $(VENV)/.%: pyproject.toml constraints.txt $(VENV)/.core
 	$(PIP) -e ".[$*]"
 	@touch $@
 
+# With a Qt binding, which the extra itself leaves to people.
+$(VENV)/.napari-window: $(VENV)/.napari
+	$(PIP) "napari[all]"
+	@touch $@
+
 demo: $(VENV)/.core  ## segment real photographs and micrographs offline; writes demo/index.html
 	$(BIN)/sam-plugins demo --out demo
 
-napari: $(VENV)/.all  ## open napari on a sample with the widget docked
+napari: $(VENV)/.napari-window  ## open napari on a sample with the widget docked
 	$(BIN)/python -m napari_sam
 
 test: $(VENV)/.test  ## run all tests
