@@ -175,7 +175,7 @@ CONFIGS: Mapping[str, SamConfig] = MappingProxyType(
                 "lite",
                 LiteConfig(),
                 frame_size=512,
-                pred_iou_thresh=0.45,
+                pred_iou_thresh=0.5,
                 stability_score_thresh=0.8,
             ),
         )

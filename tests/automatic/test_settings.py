@@ -46,7 +46,7 @@ def test_sa1b_is_made_as_the_paper_says():
 
 def test_a_model_brings_its_own_thresholds():
     settings = AutomaticSettings.for_model(build_sam("lite"))
-    assert settings == AutomaticSettings(pred_iou_thresh=0.45, stability_score_thresh=0.8)
+    assert settings == AutomaticSettings(pred_iou_thresh=0.5, stability_score_thresh=0.8)
 
 
 def test_the_official_models_have_the_reference_s_thresholds(tiny_sam):
