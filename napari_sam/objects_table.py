@@ -45,8 +45,9 @@ class ObjectsModel(QAbstractTableModel):
         objects.sort(key=lambda each: each.id)
         if [each.id for each in objects] == [each.id for each in self._objects]:
             self._objects = objects
-            last = self.index(len(objects) - 1, len(COLUMNS) - 1)
-            self.dataChanged.emit(self.index(0, 0), last)
+            if objects:
+                last = self.index(len(objects) - 1, len(COLUMNS) - 1)
+                self.dataChanged.emit(self.index(0, 0), last)
             return
         self.beginResetModel()
         self._objects = objects

@@ -12,7 +12,7 @@ from napari_sam.geometry import image_shape, transform_of
 from sam_plugins.errors import SamPluginsError
 from sam_plugins.masks.cropped import CroppedMask
 from sam_plugins.regions import ImageStack
-from sam_plugins.session import LabelEdit, Plane, Session, read_journal
+from sam_plugins.session import LabelEdit, Plane, Session, read_journal, replay
 from sam_plugins.session.planes import plane_index, plane_size
 from sam_plugins.session.store import JournalFile, image_key
 
@@ -211,7 +211,7 @@ class Work:
         _, actions = read_journal(path)
         self.prepare()
         try:
-            self.session.replay(actions, self.labels.data)
+            replay(self.session, actions, self.labels.data)
         finally:
             self.labels.refresh()
         return len(self.session.objects)

@@ -1,27 +1,31 @@
-"""One image under annotation: prompts, candidate masks, undo, committed objects, a journal.
+"""One image under annotation: prompts, candidates, committed objects, undo, journal.
 
-Nothing here knows of a viewer. `Session` keeps what was said and done and tells, as `LabelEdit`,
-which pixels of a label image change; whoever holds the label image changes them. A plane is a 2D
-cut through an image of any number of axes: one index an axis, None for its rows and its columns.
+Free of any user interface and of any model: the host predicts from `Session.prompt`, gives the
+answer to `Session.answer`, and owns the label image, which it offers as a `Target`.
 """
 
-from sam_plugins.session.edits import LabelEdit, Overlap
-from sam_plugins.session.hints import Hints
-from sam_plugins.session.journal import Journal, read_journal
-from sam_plugins.session.planes import Plane
-from sam_plugins.session.session import Session, Undone
-from sam_plugins.session.states import Candidate, CommittedObject, DraftState
+from sam_plugins.session.cutouts import Cutout
+from sam_plugins.session.journal import Journal, JournalError
+from sam_plugins.session.objects import ObjectRecord
+from sam_plugins.session.patches import Overlap, OverlapError, Patch
+from sam_plugins.session.prompts import PromptState
+from sam_plugins.session.proposals import ProposalQueue
+from sam_plugins.session.regions import Region
+from sam_plugins.session.session import Session
+from sam_plugins.session.targets import ArrayTarget, Target
 
 __all__ = [
-    "Candidate",
-    "CommittedObject",
-    "DraftState",
-    "Hints",
+    "ArrayTarget",
+    "Cutout",
     "Journal",
-    "LabelEdit",
+    "JournalError",
+    "ObjectRecord",
     "Overlap",
-    "Plane",
+    "OverlapError",
+    "Patch",
+    "PromptState",
+    "ProposalQueue",
+    "Region",
     "Session",
-    "Undone",
-    "read_journal",
+    "Target",
 ]

@@ -1,64 +1,67 @@
-"""Asking a model about a draft: hints in, candidate masks out."""
+"""What a model answered about the current object, in pixels of the image."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import lru_cache
 
-from sam_plugins.masks.cropped import CroppedMask
-from sam_plugins.session.hints import Hints
-from sam_plugins.session.states import Candidate
+import numpy as np
+from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from sam_plugins.embedding import ImageEmbedding
-    from sam_plugins.predictor import Predictor
+from sam_plugins.prediction import Prediction
+from sam_plugins.session.cutouts import Cutout
+from sam_plugins.session.regions import Region
 
 
-def answer_hints(
-    predictor: Predictor,
-    embedding: ImageEmbedding,
-    hints: Hints,
-    region: tuple[int, int, int, int],
-    *,
-    previous: Candidate | None = None,
-) -> tuple[list[Candidate], int]:
-    """Predict candidate masks from hints.
+class Answer:
+    """Candidate masks from a region of the image.
 
     Parameters
     ----------
-    predictor : Predictor
-        The model.
-    embedding : ImageEmbedding
-        Of the region.
-    hints : Hints
-        What was said, in pixels of the plane.
-    region : tuple of int
-        x0, y0, x1, y1 of what was embedded, in pixels of the plane.
-    previous : Candidate, optional
-        The answer to the hints before, which is refined if it is about the same region.
-
-    Returns
-    -------
-    candidates : list of Candidate
-        Three for a single hint, which may be ambiguous, else one.
-    best : int
-        The one with the highest predicted IoU.
+    prediction : Prediction
+        In pixels of the region.
+    region : Region
+        Where it lies in the image.
     """
-    logits = previous.logits if previous is not None and previous.region == region else None
-    prediction = predictor.predict(embedding, hints.to_prompt(region, logits=logits))
-    candidates = [
-        Candidate(
-            mask=CroppedMask.from_logits(
-                each,
-                prediction.frame,
-                threshold=prediction.threshold,
-                origin=(region[0], region[1]),
-            ),
-            predicted_iou=float(iou),
-            logits=each,
-            region=region,
-        )
-        for each, iou in zip(
-            prediction.low_resolution_logits, prediction.predicted_iou, strict=True
-        )
-    ]
-    return candidates, prediction.best
+
+    def __init__(self, prediction: Prediction, region: Region) -> None:
+        self.prediction = prediction
+        self.region = region
+        self.cutout = lru_cache(maxsize=None)(self._cutout)
+
+    def __len__(self) -> int:
+        return len(self.prediction)
+
+    @property
+    def best(self) -> int:
+        """The candidate with the highest predicted IoU."""
+        return self.prediction.best
+
+    def predicted_iou(self, index: int) -> float:
+        """Give a candidate's predicted IoU.
+
+        Parameters
+        ----------
+        index : int
+
+        Returns
+        -------
+        float
+        """
+        return float(self.prediction.predicted_iou[index])
+
+    def logits(self, index: int) -> NDArray[np.float32]:
+        """Give a candidate's low-resolution logits, (h, w), for the next prompt about the region.
+
+        Parameters
+        ----------
+        index : int
+
+        Returns
+        -------
+        ndarray of shape (h, w), float32
+        """
+        return self.prediction.low_resolution_logits[index]
+
+    def _cutout(self, index: int) -> Cutout:
+        """A candidate's mask in pixels of the image; made when first asked for."""
+        return self.region.cutout(self.prediction.mask(index))

@@ -1,573 +1,502 @@
-"""``Session``: one image under annotation. Prompts and commits are undone alike, one by one."""
+"""``Session``: one image, or one slice of one, under annotation."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+import os
+from collections.abc import Iterable
 
-from sam_plugins.masks.cropped import CroppedMask
-from sam_plugins.prompts import FOREGROUND
-from sam_plugins.session.edits import LabelEdit, Overlap, compose_edit, take_pixels
-from sam_plugins.session.hints import Box, Hints, Point
-from sam_plugins.session.planes import Plane
-from sam_plugins.session.states import Candidate, CommittedObject, DraftState
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
-Record = Callable[[dict[str, Any]], None]
-
-
-@dataclass(frozen=True, eq=False)
-class Undone:
-    """What an undo took back.
-
-    Parameters
-    ----------
-    plane : tuple of int or None
-        Where.
-    edit : LabelEdit, optional
-        The pixels to change back, if it was a commit.
-    """
-
-    plane: Plane
-    edit: LabelEdit | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class _Commit:
-    """A commit that can be taken back."""
-
-    edit: LabelEdit
-    objects_before: dict[int, CommittedObject | None]
-    draft: tuple[DraftState, ...]
+from sam_plugins.errors import SamPluginsError
+from sam_plugins.prediction import Prediction
+from sam_plugins.prompts import Prompt
+from sam_plugins.session.actions import Action, Change, Drop, Say, action_from_json
+from sam_plugins.session.answers import Answer
+from sam_plugins.session.changes import class_change, commit_change, delete_change
+from sam_plugins.session.cutouts import Cutout
+from sam_plugins.session.journal import VERSION, Journal, JournalError, read_journal
+from sam_plugins.session.objects import ObjectRecord, Source
+from sam_plugins.session.patches import Overlap
+from sam_plugins.session.prompts import PromptState
+from sam_plugins.session.regions import Region
+from sam_plugins.session.state import State, Step
+from sam_plugins.session.targets import Target
 
 
 class Session:
-    """One image under annotation.
+    """Prompts, candidates, committed objects, and the way back through all of them.
 
     Parameters
     ----------
-    record : callable, optional
-        Called with each action as a dict for JSON, mostly `Journal.append`. What it raises goes to
-        whoever acted, after the action was done.
+    target : Target
+        The label image, owned by the host.
+    journal : Journal, optional
+        Where each action is written. It must be new: see `Session.restore` for one that is not.
+    overlap : Overlap
+        What happens where a new object lies on others; may be set at any time.
+    class_id : int
+        Of new objects; may be set at any time.
+    key : str
+        Tells the image, and a stack's slice, in the journal.
 
-    Notes
-    -----
-    A session keeps no label image. Methods that need one take it as ``labels``, read only the
-    pixels around the object, and give back a `LabelEdit` for its owner to apply. Each plane has a
-    draft of its own; commits of all planes are one history.
+    Attributes
+    ----------
+    version : int
+        Another one after each change of the prompts: answers to earlier ones are refused.
 
     Examples
     --------
-    >>> import numpy as np
-    >>> labels = np.zeros((8, 8), dtype=np.uint16)
-    >>> session, plane = Session(), (None, None)
-    >>> state = session.add_point(plane, 3, 3)
-    >>> mask = CroppedMask((2, 2), np.ones((3, 3), dtype=bool))
-    >>> session.answer(state.serial, [Candidate(mask, 0.9)])
-    True
-    >>> session.commit(plane, labels).apply(labels)
-    >>> int(labels.sum()), session.objects[1].area
-    (9, 9)
-    >>> session.undo(plane, labels).edit.apply(labels)
-    >>> int(labels.sum()), len(session.draft(plane).hints.points)
-    (0, 1)
+    >>> from sam_plugins.session import ArrayTarget
+    >>> labels = np.zeros((40, 50), dtype=np.uint16)
+    >>> session = Session(ArrayTarget(labels))
+    >>> session.propose_mask(Cutout(np.ones((4, 5), dtype=bool), (10, 20)), score=0.9)
+    >>> session.commit().area, int(labels.sum())
+    (20, 20)
+    >>> session.undo(), int(labels.sum())
+    ('object 1', 0)
     """
 
-    def __init__(self, *, record: Record | None = None) -> None:
-        self.record = record
-        self.objects: dict[int, CommittedObject] = {}
-        self.class_name = ""
-        self._highest = 0
-        self._drafts: dict[Plane, list[DraftState]] = {}
-        self._commits: list[_Commit] = []
+    def __init__(
+        self,
+        target: Target,
+        *,
+        journal: Journal | None = None,
+        overlap: Overlap = Overlap.KEEP,
+        class_id: int = 1,
+        key: str = "",
+    ) -> None:
+        self.overlap = overlap
+        self.class_id = class_id
+        self.key = key
+        self.version = 0
+        self._state = State(target)
+        self._done: list[Action] = []
+        self._undone: list[Action] = []
+        self._journal = journal
+        if journal is not None:
+            journal.write({"journal": VERSION, "key": key, "size": list(target.shape)})
 
-    # ---- the draft -------------------------------------------------------------------------
-
-    def draft(self, plane: Plane) -> DraftState:
-        """The object that is under way on a plane.
+    @classmethod
+    def restore(
+        cls, target: Target, path: str | os.PathLike[str], *, overlap: Overlap = Overlap.KEEP
+    ) -> Session:
+        """Bring a session back from its journal, and go on with it.
 
         Parameters
         ----------
-        plane : tuple of int or None
-            The plane.
+        target : Target
+            The label image. What it has of the objects already stays; what it lacks is written.
+        path : path-like
+            The journal.
+        overlap : Overlap
+            See `Session`.
 
         Returns
         -------
-        DraftState
-            With empty hints if there is none.
+        Session
+            In the same state, but for the model's answer to the last prompts.
+
+        Raises
+        ------
+        JournalError
+            If the file is no journal, or one of an image of another size.
         """
-        return self._history(plane)[-1]
+        entries = read_journal(path)
+        head = next(entries, None)
+        if head is None:
+            raise JournalError(f"{path} is empty")
+        if tuple(head["size"]) != tuple(target.shape):
+            raise JournalError(
+                f"{path} is of an image of {tuple(head['size'])}, not of {tuple(target.shape)}"
+            )
+        session = cls(target, overlap=overlap, key=head["key"])
+        for entry in entries:
+            if entry.get("undo"):
+                session.undo()
+            elif entry.get("redo"):
+                session.redo()
+            else:
+                session._do(action_from_json(entry["do"]))
+        session._journal = Journal(path)
+        return session
 
-    def _history(self, plane: Plane) -> list[DraftState]:
-        return self._drafts.setdefault(plane, [DraftState()])
+    def close(self) -> None:
+        """Close the journal; the session goes on without one."""
+        if self._journal is not None:
+            self._journal.close()
+            self._journal = None
 
-    def add_point(self, plane: Plane, x: float, y: float, *, label: int = FOREGROUND) -> DraftState:
-        """Add a click.
-
-        Parameters
-        ----------
-        plane : tuple of int or None
-            The plane.
-        x, y : float
-            In pixels of the plane.
-        label : int
-            1 for foreground, 0 for background.
-
-        Returns
-        -------
-        DraftState
-            The new state, which waits for an answer.
-        """
-        return self._say(plane, self.draft(plane).hints.with_point(x, y, label=label))
-
-    def add_box(self, plane: Plane, box: Box) -> DraftState:
-        """Draw a box, in place of an earlier one.
-
-        Parameters
-        ----------
-        plane : tuple of int or None
-            The plane.
-        box : tuple of float
-            Two opposite corners: x0, y0, x1, y1 in any order, in pixels of the plane.
-
-        Returns
-        -------
-        DraftState
-        """
-        return self._say(plane, self.draft(plane).hints.with_box(box))
-
-    def add_scribble(
-        self, plane: Plane, stroke: Sequence[Point], *, label: int = FOREGROUND, width: float = 3.0
-    ) -> DraftState:
-        """Draw a stroke.
-
-        Parameters
-        ----------
-        plane : tuple of int or None
-            The plane.
-        stroke : sequence of (float, float)
-            x, y of the points that the pointer went through, in pixels of the plane.
-        label : int
-            1 if it lies on the object, 0 if on the background.
-        width : float
-            Of the stroke, in pixels.
-
-        Returns
-        -------
-        DraftState
-        """
-        hints = self.draft(plane).hints.with_scribble(stroke, label=label, width=width)
-        return self._say(plane, hints)
-
-    def take_up(self, plane: Plane, identifier: int, mask: CroppedMask) -> DraftState:
-        """Take a committed object up again: its mask becomes the prompt, its identifier stays.
-
-        Parameters
-        ----------
-        plane : tuple of int or None
-            The plane.
-        identifier : int
-            Its value in the label image.
-        mask : CroppedMask
-            Its pixels.
-
-        Returns
-        -------
-        DraftState
-        """
-        return self._say(plane, Hints(mask=mask), editing=identifier)
-
-    def prefill(self, plane: Plane, mask: CroppedMask, *, predicted_iou: float) -> DraftState:
-        """Begin an object with a proposal, to be committed or corrected.
-
-        Parameters
-        ----------
-        plane : tuple of int or None
-            The plane.
-        mask : CroppedMask
-            The proposal.
-        predicted_iou : float
-            The model's own estimate of its quality.
-
-        Returns
-        -------
-        DraftState
-        """
-        state = self._say(plane, Hints(mask=mask))
-        self.answer(state.serial, [Candidate(mask, predicted_iou)])
-        return self.draft(plane)
-
-    def clear(self, plane: Plane) -> DraftState:
-        """Drop the draft; an undo brings it back.
-
-        Parameters
-        ----------
-        plane : tuple of int or None
-            The plane.
-
-        Returns
-        -------
-        DraftState
-        """
-        if self.draft(plane).hints.empty:
-            return self.draft(plane)
-        return self._say(plane, Hints(), editing=None)
-
-    def _say(self, plane: Plane, hints: Hints, editing: int | None | str = "same") -> DraftState:
-        last = self.draft(plane)
-        kept = last.editing if isinstance(editing, str) else editing
-        known = self.objects.get(kept) if kept is not None else None
-        state = replace(
-            last.next(hints), editing=kept, class_name=known.class_name if known else None
-        )
-        self._history(plane).append(state)
-        self._tell("hints", plane=plane, hints=hints.to_json(), editing=kept)
-        return state
-
-    # ---- answers ---------------------------------------------------------------------------
-
-    def previous_answer(self, plane: Plane) -> Candidate | None:
-        """The mask that was shown before the last hint, which a model may refine.
-
-        Parameters
-        ----------
-        plane : tuple of int or None
-            The plane.
-
-        Returns
-        -------
-        Candidate or None
-            None if it was no model's answer, or a mask was drawn since.
-        """
-        history = self._history(plane)
-        if len(history) < 2 or history[-2].hints.mask is not history[-1].hints.mask:
-            return None
-        candidate = history[-2].candidate
-        return candidate if candidate is not None and candidate.logits is not None else None
-
-    def answer(self, serial: int, candidates: Sequence[Candidate], *, chosen: int = 0) -> bool:
-        """Take a model's answer to a state.
-
-        Parameters
-        ----------
-        serial : int
-            Which state was asked about.
-        candidates : sequence of Candidate
-            At least one.
-        chosen : int
-            Which one to show.
-
-        Returns
-        -------
-        bool
-            Whether the state is still there.
-        """
-        return self._replace_state(
-            serial, lambda state: replace(state, candidates=tuple(candidates), chosen=chosen)
-        )
-
-    def cycle(self, plane: Plane) -> bool:
-        """Show the next of the candidates.
-
-        Parameters
-        ----------
-        plane : tuple of int or None
-            The plane.
-
-        Returns
-        -------
-        bool
-            Whether there is another one.
-        """
-        state = self.draft(plane)
-        if len(state.candidates) < 2:
-            return False
-        chosen = (state.chosen + 1) % len(state.candidates)
-        return self._replace_state(state.serial, lambda old: replace(old, chosen=chosen))
-
-    def forget_answers(self) -> None:
-        """Drop what a model said about open drafts, mostly because another model was chosen."""
-        for history in self._drafts.values():
-            for index, state in enumerate(history):
-                if not state.hints.only_mask:
-                    history[index] = replace(state, candidates=(), chosen=0)
-
-    def _replace_state(self, serial: int, change: Callable[[DraftState], DraftState]) -> bool:
-        for history in self._drafts.values():
-            for index, state in enumerate(history):
-                if state.serial == serial:
-                    history[index] = change(state)
-                    return True
-        return False
-
-    # ---- commits ---------------------------------------------------------------------------
-
-    def reserve(self, highest: int) -> None:
-        """Leave identifiers to objects that the session did not make.
-
-        Parameters
-        ----------
-        highest : int
-            The highest one that is taken.
-        """
-        self._highest = max(self._highest, highest)
+    # ---- the current object ----------------------------------------------------------------
 
     @property
-    def next_id(self) -> int:
-        """The identifier that the next new object gets."""
-        return max([self._highest, *self.objects]) + 1
+    def image_size(self) -> tuple[int, int]:
+        """(H, W) of the label image."""
+        return self._state.target.shape
 
-    def commit(self, plane: Plane, labels: Any, *, overlap: Overlap = "keep") -> LabelEdit | None:
-        """Make the draft's mask an object.
+    @property
+    def prompts(self) -> PromptState:
+        """All that was said about the current object."""
+        return self._state.steps[-1].prompts if self._state.steps else PromptState()
 
-        Parameters
-        ----------
-        plane : tuple of int or None
-            The plane.
-        labels : array of shape (..., H, W), integer
-            The label image.
-        overlap : {"keep", "overwrite", "background"}
-            See `take_pixels`.
+    @property
+    def editing(self) -> int | None:
+        """The object that was taken up again, if one was."""
+        return self._state.editing
 
-        Returns
-        -------
-        LabelEdit or None
-            To be applied; None if there is no mask or nothing of it is left, and nothing was done.
-        """
-        state = self.draft(plane)
-        if state.candidate is None:
-            return None
-        own = state.editing
-        mask = take_pixels(state.candidate.mask, labels, plane, overlap=overlap, own=own)
-        if not mask.area:
-            return None
-        identifier = self.next_id if own is None else own
-        cleared = self._lost_pixels(plane, labels, own, state)
-        name = self.class_name if state.class_name is None else state.class_name
-        new = (identifier, name, state.candidate.predicted_iou, state.hints, mask)
-        return self._commit(plane, labels, [new], cleared=cleared)
-
-    def commit_masks(
-        self,
-        plane: Plane,
-        labels: Any,
-        masks: Iterable[tuple[CroppedMask, float]],
-        *,
-        overlap: Overlap = "keep",
-    ) -> LabelEdit | None:
-        """Make many masks objects, as one step of the history.
+    def add_point(self, x: float, y: float, *, foreground: bool = True) -> None:
+        """Click.
 
         Parameters
         ----------
-        plane : tuple of int or None
-            The plane.
-        labels : array of shape (..., H, W), integer
-            The label image.
-        masks : iterable of (CroppedMask, float)
-            Masks and their predicted IoUs; of two that overlap, the first keeps the pixels.
-        overlap : {"keep", "overwrite", "background"}
-            See `take_pixels`; holds towards objects that are there already.
-
-        Returns
-        -------
-        LabelEdit or None
-            To be applied; None if nothing is left.
+        x, y : float
+            In pixels of the image.
+        foreground : bool
+            In the object, or beside it.
         """
-        chosen = [
-            (take_pixels(mask, labels, plane, overlap=overlap), iou, mask) for mask, iou in masks
-        ]
-        left = [(mask, iou, whole) for mask, iou, whole in chosen if mask.area]
-        first = self.next_id
-        new = [
-            (first + index, self.class_name, iou, Hints(mask=whole), mask)
-            for index, (mask, iou, whole) in enumerate(left)
-        ]
-        return self._commit(plane, labels, new) if new else None
+        self._say("point", self.prompts.with_point(x, y, foreground=foreground))
 
-    def delete(self, plane: Plane, labels: Any, identifier: int, mask: CroppedMask) -> LabelEdit:
-        """Make an object background again; an undo brings it back.
+    def add_box(self, x0: float, y0: float, x1: float, y1: float) -> None:
+        """Draw a box.
 
         Parameters
         ----------
-        plane : tuple of int or None
-            Where it lies.
-        labels : array of shape (..., H, W), integer
-            The label image.
-        identifier : int
-            Its value.
-        mask : CroppedMask
-            Its pixels.
+        x0, y0, x1, y1 : float
+            Two opposite corners, in pixels of the image.
+        """
+        self._say("box", self.prompts.with_box((x0, y0, x1, y1)))
+
+    def add_scribble(self, path: ArrayLike, *, foreground: bool = True) -> None:
+        """Scribble, see `PromptState.with_scribble`.
+
+        Parameters
+        ----------
+        path : array-like of shape (N, 2)
+            x, y in pixels of the image.
+        foreground : bool
+            In the object, or beside it.
+        """
+        said = self.prompts.with_scribble(path, self.image_size, foreground=foreground)
+        self._say("scribble", said)
+
+    def propose_mask(self, cutout: Cutout, *, score: float | None = None) -> None:
+        """Make a mask the current object: it can be committed as it is, or corrected by clicks.
+
+        Parameters
+        ----------
+        cutout : Cutout
+            The mask.
+        score : float, optional
+            Its predicted IoU.
+        """
+        self.clear()
+        self._do(Say("proposal", PromptState(mask=cutout), score=score))
+
+    def take_up(self, x: float, y: float) -> ObjectRecord | None:
+        """Take up the object under a pixel again: its mask is the mask prompt, its id stays.
+
+        Parameters
+        ----------
+        x, y : float
+            In pixels of the image.
 
         Returns
         -------
-        LabelEdit
-            To be applied.
+        ObjectRecord or None
+            None if there is no object.
         """
-        return self._commit(plane, labels, [], cleared=mask, deleted=identifier)
-
-    @staticmethod
-    def _lost_pixels(
-        plane: Plane, labels: Any, own: int | None, state: DraftState
-    ) -> CroppedMask | None:
-        """Where an object that was taken up lay: what its new mask does not cover is cleared."""
-        before = state.hints.mask
-        if own is None or before is None:
+        height, width = self.image_size
+        column, row = round(x), round(y)
+        if not (0 <= column < width and 0 <= row < height):
             return None
-        from sam_plugins.session.planes import plane_index
+        target = self._state.target
+        label = int(target.read((column, row, column + 1, row + 1))[0, 0])
+        if not label:
+            return None
+        known = self.objects.get(label)
+        box = (0, 0, width, height) if known is None else known.box
+        cutout = Cutout(target.read(box) == label, box[:2]).tight()
+        if known is None:
+            known = ObjectRecord(label, self.class_id, cutout.area, None, cutout.box, PromptState())
+        self.clear()
+        said = PromptState(mask=cutout)
+        self._do(Say(f"object {label}", said, editing=label, score=known.predicted_iou))
+        return known
 
-        there = labels[plane_index(plane, *before.slices)] == own
-        return CroppedMask.from_mask(there, origin=before.origin)
+    def clear(self) -> None:
+        """Forget the current object's prompts."""
+        if self._state.steps:
+            self._do(Drop())
 
-    def _commit(
-        self,
-        plane: Plane,
-        labels: Any,
-        new: Sequence[tuple[int, str, float, Hints, CroppedMask]],
-        *,
-        cleared: CroppedMask | None = None,
-        deleted: int | None = None,
-    ) -> LabelEdit:
-        paints = [(cleared, 0)] if cleared is not None else []
-        # The first keeps its pixels where several overlap, so it is painted last.
-        paints += [(mask, identifier) for identifier, *_, mask in reversed(new)]
-        edit = compose_edit(labels, plane, paints)
-        touched = [identifier for identifier, *_ in new] + list(edit.counts())
-        if deleted is not None:
-            touched.append(deleted)
-        before = {identifier: self.objects.get(identifier) for identifier in touched}
-        for identifier, name, iou, hints, mask in new:
-            area = self.objects[identifier].area if identifier in self.objects else 0
-            self.objects[identifier] = CommittedObject(
-                identifier, plane, name, area, iou, mask.box, hints
-            )
-        self._recount(edit)
-        if deleted is not None:
-            self.objects.pop(deleted, None)
-        history = self._history(plane) if deleted is None else [DraftState()]
-        self._commits.append(_Commit(edit, before, tuple(history)))
-        self._drafts[plane] = [DraftState()] if deleted is None else self._history(plane)
-        self._tell(
-            "commit",
-            plane=plane,
-            objects=[
-                {**self.objects[identifier].to_json(), "mask": mask.encode()}
-                for identifier, *_, mask in new
-            ],
-            cleared=None if cleared is None else cleared.encode(),
-            deleted=deleted,
+    def prompt(self, region: Region | None = None) -> Prompt | None:
+        """Say what there is to ask a model.
+
+        Parameters
+        ----------
+        region : Region, optional
+            What is embedded; the whole image if omitted.
+
+        Returns
+        -------
+        Prompt or None
+            In pixels of the region. It carries the logits of the last answer about this object, if
+            that was about the same region. None if there is nothing to ask, because nothing was
+            said or the mask is there already.
+        """
+        steps = self._state.steps
+        if not steps or steps[-1].cutout is not None:
+            return None
+        region = region or Region.whole(self.image_size)
+        before = steps[-2].answer if len(steps) > 1 else None
+        logits = None
+        if before is not None and before.region == region:
+            logits = before.logits(steps[-2].candidate)
+        return self.prompts.prompt(region, logits)
+
+    def answer(self, prediction: Prediction, version: int, *, region: Region | None = None) -> bool:
+        """Take a model's answer.
+
+        Parameters
+        ----------
+        prediction : Prediction
+            To `prompt`.
+        version : int
+            The session's when it was asked.
+        region : Region, optional
+            What was embedded; the whole image if omitted.
+
+        Returns
+        -------
+        bool
+            False if the prompts have changed since: the answer is not taken.
+        """
+        if version != self.version or not self._state.steps:
+            return False
+        step = self._state.steps[-1]
+        step.answer = Answer(prediction, region or Region.whole(self.image_size))
+        step.candidate = step.answer.best
+        return True
+
+    @property
+    def candidates(self) -> int:
+        """How many masks there are to choose from."""
+        step = self._step
+        if step is None:
+            return 0
+        return len(step.answer) if step.answer is not None else int(step.cutout is not None)
+
+    @property
+    def candidate(self) -> int:
+        """Which of them is chosen."""
+        return 0 if self._step is None else self._step.candidate
+
+    def cycle(self) -> int:
+        """Choose the next candidate.
+
+        Returns
+        -------
+        int
+            Which.
+        """
+        step = self._step
+        if step is not None and step.answer is not None:
+            step.candidate = (step.candidate + 1) % len(step.answer)
+        return self.candidate
+
+    @property
+    def cutout(self) -> Cutout | None:
+        """The chosen mask; None if there is none, or none yet."""
+        return None if self._step is None else self._step.cutout
+
+    @property
+    def mask(self) -> NDArray[np.bool_] | None:
+        """The chosen mask at the image's size, (H, W)."""
+        cutout = self.cutout
+        return None if cutout is None else cutout.whole(self.image_size)
+
+    @property
+    def predicted_iou(self) -> float | None:
+        """The chosen mask's."""
+        return None if self._step is None else self._step.predicted_iou
+
+    @property
+    def _step(self) -> Step | None:
+        return self._state.steps[-1] if self._state.steps else None
+
+    # ---- committed objects -----------------------------------------------------------------
+
+    @property
+    def objects(self) -> dict[int, ObjectRecord]:
+        """Committed objects by id, in the order of their commits; a copy."""
+        return dict(self._state.objects)
+
+    def commit(
+        self, *, class_id: int | None = None, with_prompts: bool = False
+    ) -> ObjectRecord | None:
+        """Write the chosen mask to the label image.
+
+        Parameters
+        ----------
+        class_id : int, optional
+            The object's class; the session's if omitted.
+        with_prompts : bool
+            One undo takes back the object and its prompts together.
+
+        Returns
+        -------
+        ObjectRecord or None
+            None if there is no mask.
+
+        Raises
+        ------
+        OverlapError
+            If the overlap policy leaves nothing of it.
+        SamPluginsError
+            If the label image's type has no number left.
+        """
+        step = self._step
+        cutout = None if step is None else step.cutout
+        if step is None or cutout is None:
+            return None
+        cutout = cutout.tight()
+        if not cutout.area:
+            return None
+        object_id = self._new_id() if self.editing is None else self.editing
+        known = self._state.objects.get(object_id)
+        chosen = class_id or (self.class_id if known is None else known.class_id)
+        prompts = step.prompts
+        source: Source = "prompt" if prompts.points or prompts.boxes or known else "proposal"
+        record = ObjectRecord(object_id, chosen, 0, step.predicted_iou, cutout.box, prompts, source)
+        change = commit_change(
+            self._state, record, cutout, overlap=self.overlap, with_prompts=with_prompts
         )
-        return edit
+        self._do(change)
+        return self._state.objects[object_id]
 
-    def _recount(self, edit: LabelEdit) -> None:
-        for identifier, change in edit.counts().items():
-            known = self.objects.get(identifier)
-            if known is not None:
-                self.objects[identifier] = replace(known, area=known.area + change)
-
-    # ---- undo and classes ------------------------------------------------------------------
-
-    def undo(self, plane: Plane, labels: Any) -> Undone | None:
-        """Take back the last hint on a plane or, if there is none, the last commit on any.
+    def commit_all(self, masks: Iterable[tuple[Cutout, float | None]]) -> list[ObjectRecord]:
+        """Write several masks as objects, with one undo step for all.
 
         Parameters
         ----------
-        plane : tuple of int or None
-            The plane.
-        labels : array of shape (..., H, W), integer
-            The label image.
+        masks : iterable of (Cutout, float or None)
+            Masks with their predicted IoU, the most important first: later ones get what is free.
 
         Returns
         -------
-        Undone or None
-            None if there is nothing to take back. A commit gives its hints back as the draft.
+        list of ObjectRecord
+            Those of which anything could be taken.
         """
-        history = self._history(plane)
-        if len(history) > 1:
-            history.pop()
-            self._tell("undo", plane=plane)
-            return Undone(plane)
-        if not self._commits:
-            return None
-        commit = self._commits.pop()
-        where = commit.edit.plane
-        edit = commit.edit.inverse(labels)
-        for identifier, known in commit.objects_before.items():
-            if known is None:
-                self.objects.pop(identifier, None)
-            else:
-                self.objects[identifier] = known
-        if len(self._history(where)) == 1:
-            self._drafts[where] = list(commit.draft)
-        self._tell("undo", plane=plane)
-        return Undone(where, edit)
-
-    def rename_class(self, identifier: int, class_name: str) -> None:
-        """Give an object another class.
-
-        Parameters
-        ----------
-        identifier : int
-            Which object.
-        class_name : str
-            Its class.
-
-        Raises
-        ------
-        ValueError
-            If there is no such object.
-        """
-        if identifier not in self.objects:
-            raise ValueError(f"there is no object {identifier}: it may have been undone")
-        self.objects[identifier] = replace(self.objects[identifier], class_name=class_name)
-        self._tell("class", id=identifier, name=class_name)
-
-    # ---- the journal -----------------------------------------------------------------------
-
-    def _tell(self, action: str, *, plane: Plane | None = None, **details: Any) -> None:
-        if self.record is not None:
-            where = {} if plane is None else {"plane": list(plane)}
-            self.record({"do": action, **where, **details})
-
-    def replay(self, actions: Iterable[dict[str, Any]], labels: Any) -> None:
-        """Do again what a journal tells, on a label image in place.
-
-        Parameters
-        ----------
-        actions : iterable of dict
-            From `read_journal`.
-        labels : ndarray of shape (..., H, W), integer
-            The label image as it was when the journal began.
-
-        Raises
-        ------
-        KeyError, TypeError, ValueError, IndexError
-            If an action is malformed or does not fit the label image. What came before it is done.
-        """
-        for action in actions:
-            plane = tuple(action["plane"]) if "plane" in action else ()
-            if action["do"] == "hints":
-                hints = Hints.from_json(action["hints"])
-                self._say(plane, hints, editing=action["editing"])
-            elif action["do"] == "undo":
-                undone = self.undo(plane, labels)
-                if undone is not None and undone.edit is not None:
-                    undone.edit.apply(labels)
-            elif action["do"] == "class":
-                self.rename_class(action["id"], action["name"])
-            elif action["do"] == "commit":
-                self._replay_commit(plane, action, labels)
-
-    def _replay_commit(self, plane: Plane, action: dict[str, Any], labels: Any) -> None:
-        new = [
-            (
-                int(told["id"]),
-                str(told["class"]),
-                float("nan") if told["iou"] is None else float(told["iou"]),
-                Hints.from_json(told["hints"]),
-                CroppedMask.decode(told["mask"]),
+        whole = Change("proposals", [], [])
+        for cutout, score in masks:
+            record = ObjectRecord(
+                self._new_id(), self.class_id, 0, score, cutout.box, PromptState(), "proposal"
             )
-            for told in action["objects"]
-        ]
-        cleared = None if action["cleared"] is None else CroppedMask.decode(action["cleared"])
-        edit = self._commit(plane, labels, new, cleared=cleared, deleted=action["deleted"])
-        edit.apply(labels)
+            try:
+                change = commit_change(self._state, record, cutout.tight(), overlap=Overlap.KEEP)
+            except SamPluginsError:
+                continue  # others cover all of it
+            change.finishes = False
+            change.apply(self._state)
+            whole.patches += change.patches
+            whole.records += change.records
+        if whole.records:
+            whole.name = f"{len(whole.records)} objects"
+            self._log(whole)
+        return [after for _, _, after in whole.records if after is not None]
+
+    def delete(self, object_id: int) -> None:
+        """Take an object out of the label image.
+
+        Parameters
+        ----------
+        object_id : int
+
+        Raises
+        ------
+        KeyError
+            If the session has no such object.
+        """
+        self._do(delete_change(self._state, self._state.objects[object_id]))
+
+    def set_class(self, object_id: int, class_id: int) -> None:
+        """Change an object's class.
+
+        Parameters
+        ----------
+        object_id, class_id : int
+
+        Raises
+        ------
+        KeyError
+            If the session has no such object.
+        """
+        self._do(class_change(self._state.objects[object_id], class_id))
+
+    def _new_id(self) -> int:
+        target = self._state.target
+        new = max(target.highest(), max(self._state.objects, default=0)) + 1
+        if new > np.iinfo(target.dtype).max:
+            raise SamPluginsError(
+                f"labels of type {target.dtype} end at {new - 1}: choose a label image with more"
+            )
+        return new
+
+    # ---- history ---------------------------------------------------------------------------
+
+    def undo(self) -> str | None:
+        """Take back the last prompt, commit, deletion or change of class.
+
+        Returns
+        -------
+        str or None
+            What it was; None if there was nothing left.
+        """
+        if not self._done:
+            return None
+        action = self._done.pop()
+        action.revert(self._state)
+        self._undone.append(action)
+        self._changed({"undo": True})
+        return action.name
+
+    def redo(self) -> str | None:
+        """Do again what was taken back.
+
+        Returns
+        -------
+        str or None
+            What it was; None if there was nothing.
+        """
+        if not self._undone:
+            return None
+        action = self._undone.pop()
+        action.apply(self._state)
+        self._done.append(action)
+        self._changed({"redo": True})
+        return action.name
+
+    def _say(self, name: str, prompts: PromptState) -> None:
+        self._do(Say(name, prompts, editing=self.editing))
+
+    def _do(self, action: Action) -> None:
+        action.apply(self._state)
+        self._log(action)
+
+    def _log(self, action: Action) -> None:
+        if isinstance(action, Change) and action.with_prompts:
+            self._forget_prompts()
+        self._done.append(action)
+        self._undone.clear()
+        self._changed({"do": action.as_json()} if self._journal is not None else {})
+
+    def _forget_prompts(self) -> None:
+        """Take the prompts since the last object out of the history, and nothing else."""
+        finished = [i for i, a in enumerate(self._done) if isinstance(a, Change) and a.finishes]
+        first = finished[-1] + 1 if finished else 0
+        since = [action for action in self._done[first:] if isinstance(action, Change)]
+        self._done[first:] = since
+
+    def _changed(self, entry: dict[str, object]) -> None:
+        self.version += 1
+        if self._journal is not None:
+            self._journal.write(entry)
