@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test lint docs bench clean help
+.PHONY: demo napari test lint docs bench clean help
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -21,8 +21,16 @@ $(VENV)/.%: pyproject.toml constraints.txt $(VENV)/.core
 	$(PIP) -e ".[$*]"
 	@touch $@
 
+# With a Qt binding, which the extra itself leaves to people.
+$(VENV)/.napari-window: $(VENV)/.napari
+	$(PIP) "napari[all]"
+	@touch $@
+
 demo: $(VENV)/.core  ## segment real photographs and micrographs offline; writes demo/index.html
 	$(BIN)/sam-plugins demo --out demo
+
+napari: $(VENV)/.napari-window  ## open napari on a sample with the widget docked
+	$(BIN)/python -m napari_sam
 
 test: $(VENV)/.test  ## run all tests
 	$(BIN)/python -m pytest

@@ -39,3 +39,7 @@ class EmbeddingFileError(SamPluginsError, ValueError):
 
 class InvalidMaskError(SamPluginsError, ValueError):
     """The mask, its run-length encoding or the file it stands in is malformed."""
+
+
+class AnnotationFileError(InvalidMaskError):
+    """The file of masks is damaged, malformed or of another kind than was asked for."""

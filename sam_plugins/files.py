@@ -1,9 +1,9 @@
-"""Writing files so that none is ever half-written under its final name."""
+"""Files: writing them so that none is ever half-written under its final name; listing them."""
 
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -50,6 +50,31 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.replace(final)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def visible_files(folder: str | os.PathLike[str], suffixes: Sequence[str]) -> list[Path]:
+    """List the files of a folder and of the folders below.
+
+    Parameters
+    ----------
+    folder : path-like
+        Where to look.
+    suffixes : sequence of str
+        How names may end, in small letters; capitals are taken for the same.
+
+    Returns
+    -------
+    list of Path
+        Sorted. What begins with a dot, or lies in a folder that does, is left out.
+    """
+    base = Path(folder)
+    return [
+        path
+        for path in sorted(base.rglob("*"))
+        if path.name.lower().endswith(tuple(suffixes))
+        and not any(part.startswith(".") for part in path.relative_to(base).parts)
+        and path.is_file()
+    ]
 
 
 def _create_beside(final: Path) -> Path:

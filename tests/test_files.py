@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sam_plugins.files import atomic_path
+from sam_plugins.files import atomic_path, visible_files
 
 
 def names(folder):
@@ -162,3 +162,12 @@ def test_writers_that_put_a_private_file_there_do_not_make_it_private(tmp_path):
     with atomic_path(tmp_path / "file") as temporary:
         write_privately(temporary)
     assert (tmp_path / "file").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_files_of_a_folder_and_below(tmp_path):
+    for name in ("b.json", "a.JSON", "below/c.json", ".hidden.json", ".git/d.json", "e.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "folder.json").mkdir()
+    found = [path.relative_to(tmp_path).as_posix() for path in visible_files(tmp_path, [".json"])]
+    assert found == ["a.JSON", "b.json", "below/c.json"]

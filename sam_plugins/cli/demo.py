@@ -154,12 +154,15 @@ def _warm_up(predictor: Predictor) -> None:
 
 
 def _write_coco(shown: Sequence[Shown], path: Path) -> None:
-    from sam_plugins.masks.writers import ImageRecords, write_coco
+    from sam_plugins.datasets.annotations import AnnotatedImage
+    from sam_plugins.datasets.coco import write_coco
 
     write_coco(
         path,
         [
-            ImageRecords(f"{each.example.name}/image.png", each.image_size, each.records)
+            AnnotatedImage.from_records(
+                f"{each.example.name}/image.png", each.image_size, each.records
+            )
             for each in shown
         ],
     )

@@ -22,6 +22,7 @@ import typer
 from typer.core import TyperGroup
 
 from sam_plugins.cli.cache import cache
+from sam_plugins.cli.convert import convert
 from sam_plugins.cli.demo import demo
 from sam_plugins.cli.embed import embed
 from sam_plugins.cli.evaluate import evaluate
@@ -62,7 +63,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (demo, segment, predict, embed, info, finetune, pretrain):
+for command in (demo, segment, predict, embed, convert, info, finetune, pretrain):
     app.command()(command)
 app.add_typer(models, name="models")
 app.add_typer(cache, name="cache")

@@ -243,7 +243,8 @@ class ResultFolder:
         CannotWriteError
             If the folder takes no more, or a record was removed meanwhile.
         """
-        from sam_plugins.masks.writers import ImageRecords, write_coco
+        from sam_plugins.datasets.annotations import AnnotatedImage
+        from sam_plugins.datasets.coco import write_coco
 
         entries = []
         for page in pages:
@@ -253,7 +254,9 @@ class ResultFolder:
                     f"the record of {page.name} is gone: was it removed by another run?"
                 )
             results = saved.results
-            entries.append(ImageRecords(page.name, results.image_size, results.records))
+            entries.append(
+                AnnotatedImage.from_records(page.name, results.image_size, results.records)
+            )
         try:
             write_coco(self.coco_path, entries)
         except OSError as error:
@@ -269,13 +272,15 @@ class ResultFolder:
     def _write_one(
         self, page: Page, results: Results, rgb: NDArray[np.uint8], chosen: Format
     ) -> None:
+        from sam_plugins.datasets.annotations import AnnotatedImage
+        from sam_plugins.datasets.label_images import write_labels
+        from sam_plugins.datasets.sa1b import write_sa1b
         from sam_plugins.masks.labels import records_to_labels
         from sam_plugins.masks.overlay import write_overlay
-        from sam_plugins.masks.writers import ImageRecords, write_labels, write_sa1b
 
         if chosen is Format.SA1B:
-            entry = ImageRecords(page.name, results.image_size, results.records)
-            write_sa1b(self._path(page, chosen), entry)
+            image = AnnotatedImage.from_records(page.name, results.image_size, results.records)
+            write_sa1b(self._path(page, chosen), image)
         elif chosen is Format.LABELS:
             labels = records_to_labels(results.records, results.image_size)
             write_labels(self._path(page, chosen), labels)

@@ -1,1 +1,1 @@
-"""Data that this project makes itself."""
+"""Labelled images: files of annotations in many formats, and scenes that are made on the fly."""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sam_plugins.errors import SamPluginsError
+from sam_plugins.datasets.coco import read_coco
+from sam_plugins.errors import AnnotationFileError, SamPluginsError
 from sam_plugins.images import Planes, read_image, to_rgb
 from sam_plugins.masks import rle
 
@@ -113,35 +112,18 @@ def _read_folder(folder: Path) -> list[LabelledImage]:
 
 def _read_coco(path: Path) -> list[LabelledImage]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        images, annotations = content["images"], content["annotations"]
-        objects: dict[Any, list[Any]] = defaultdict(list)
-        sizes = {image["id"]: (image["height"], image["width"]) for image in images}
-        for each in annotations:
-            if not each.get("iscrowd"):
-                objects[each["image_id"]].append(
-                    _coco_rle(each["segmentation"], sizes[each["image_id"]])
-                )
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path} is no COCO file: {type(error).__name__} {error}") from error
+        images = read_coco(path)
+    except AnnotationFileError as error:
+        raise DataError(str(error)) from error
     found = []
-    for image in sorted(images, key=lambda image: str(image["file_name"])):
-        places = [path.parent / image["file_name"], path.parent / "images" / image["file_name"]]
+    for image in sorted(images, key=lambda image: image.file_name):
+        places = [path.parent / image.file_name, path.parent / "images" / image.file_name]
         place = next((p for p in places if p.is_file()), None)
         if place is None:
-            raise DataError(f"{path} names {image['file_name']}, which is not beside it")
-        found.append(_labelled(place, path, objects[image["id"]]))
+            raise DataError(f"{path} names {image.file_name}, which is not beside it")
+        objects = [each.segmentation for each in image.objects if not each.crowd]
+        found.append(_labelled(place, path, objects))
     return found
-
-
-def _coco_rle(segmentation: Any, size: tuple[int, int]) -> Any:
-    from pycocotools import mask as coco
-
-    if isinstance(segmentation, list):
-        return coco.merge(coco.frPyObjects(segmentation, *size))
-    if isinstance(segmentation["counts"], list):
-        return coco.frPyObjects(segmentation, *size)
-    return segmentation
 
 
 def _labelled(image_path: Path, mask_path: Path, objects: list[Any]) -> LabelledImage:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from sam_plugins.automatic import AutomaticSettings, propose, select
 from sam_plugins.evaluation.sets import Sample, read_set
+from sam_plugins.masks.records import MaskRecord
 from sam_plugins.predictor import Predictor
 
 PREDICTED_IOU = (0.0, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
@@ -86,6 +87,34 @@ def iou_matrix(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> NDArray[n
     return (both / np.maximum(either, 1)).astype(np.float64)
 
 
+def matches(records: Sequence[MaskRecord], sample: Sample) -> tuple[int, float, float]:
+    """Compare automatic masks with the objects of an image.
+
+    Parameters
+    ----------
+    records : sequence of MaskRecord
+        Of the sample's image.
+    sample : Sample
+        With all its objects.
+
+    Returns
+    -------
+    count : int
+        Number of masks.
+    precision : float
+        Share of masks that are an object; 0 without masks.
+    recall : float
+        Share of objects that are found. Masks are compared at every `STEP`-th pixel; an IoU of
+        `FOUND` is a match.
+    """
+    if not records:
+        return 0, 0.0, 0.0
+    truth = np.stack([mask[::STEP, ::STEP] for mask in sample.masks])
+    masks = np.stack([record.mask()[::STEP, ::STEP] for record in records])
+    matched = iou_matrix(masks, truth) >= FOUND
+    return len(records), float(matched.any(axis=1).mean()), float(matched.any(axis=0).mean())
+
+
 def measure_image(
     predictor: Predictor, sample: Sample, *, points_per_side: int
 ) -> list[tuple[int, float, float]]:
@@ -103,25 +132,16 @@ def measure_image(
     Returns
     -------
     list of tuple
-        (number of masks, precision, recall) for each pair of `PREDICTED_IOU` and `STABILITY`, the
-        latter fastest. Masks are compared at every `STEP`-th pixel; an IoU of `FOUND` is a match.
+        What `matches` gives, for each pair of `PREDICTED_IOU` and `STABILITY`, the latter fastest.
     """
     every = AutomaticSettings(
         points_per_side=points_per_side, pred_iou_thresh=0.0, stability_score_thresh=0.0
     )
     proposals = propose(predictor, sample.image, settings=every)
-    truth = np.stack([mask[::STEP, ::STEP] for mask in sample.masks])
     rows = []
     for predicted, stability in product(PREDICTED_IOU, STABILITY):
         settings = replace(every, pred_iou_thresh=predicted, stability_score_thresh=stability)
-        records = select(proposals, settings=settings)
-        if not records:
-            rows.append((0, 0.0, 0.0))
-            continue
-        masks = np.stack([record.mask()[::STEP, ::STEP] for record in records])
-        matched = iou_matrix(masks, truth) >= FOUND
-        precision = float(matched.any(axis=1).mean())
-        rows.append((len(records), precision, float(matched.any(axis=0).mean())))
+        rows.append(matches(select(proposals, settings=settings), sample))
     return rows
 
 

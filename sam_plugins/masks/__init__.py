@@ -1,1 +1,1 @@
-"""Masks: encodings, boxes, regions, polygons, label images, overlays and files."""
+"""Masks: encodings, boxes, regions, polygons, label images and overlays."""

@@ -132,6 +132,45 @@ def polygons_to_coco(polygons: Sequence[Polygon]) -> list[list[float]]:
     return [polygon.exterior.ravel().tolist() for polygon in polygons]
 
 
+def with_simple_rings(polygon: Polygon) -> Polygon:
+    """Split rings that touch themselves at a corner, as other programs ask for.
+
+    Parameters
+    ----------
+    polygon : Polygon
+        From `mask_to_polygons`.
+
+    Returns
+    -------
+    Polygon
+        The same area. No ring has a corner twice, so that the polygon is valid as GeoJSON and OGC
+        have it; a bay that a corner closes has become a hole.
+    """
+    pieces = [
+        piece for ring in (polygon.exterior, *polygon.holes) for piece in _simple_pieces(ring)
+    ]
+    exterior = next(piece for piece in pieces if _signed_area(piece) > 0)
+    return Polygon(exterior, tuple(piece for piece in pieces if _signed_area(piece) < 0))
+
+
+def _simple_pieces(ring: Ring) -> list[Ring]:
+    pieces: list[Ring] = []
+    path: list[tuple[float, float]] = []
+    place: dict[tuple[float, float], int] = {}
+    for x, y in ring.tolist():
+        corner = (x, y)
+        if corner in place:
+            start = place[corner]
+            pieces.append(np.array(path[start:]))
+            for left in path[start + 1 :]:
+                del place[left]
+            del path[start + 1 :]
+        else:
+            place[corner] = len(path)
+            path.append(corner)
+    return [*pieces, np.array(path)]
+
+
 def _signed_area(ring: Ring) -> float:
     """Positive for exteriors (clockwise on the screen), negative for holes."""
     x, y = ring.T

@@ -21,6 +21,7 @@ from torch.nn import functional
 
 from sam_plugins.modeling.configs import LiteConfig, SamConfig
 from sam_plugins.modeling.layers import check_frame
+from sam_plugins.modeling.lite_boxes import fit_to_boxes
 from sam_plugins.modeling.lite_decoder import LiteMaskDecoder
 from sam_plugins.modeling.lite_encoder import LiteImageEncoder
 from sam_plugins.modeling.lite_levels import LevelPrompts
@@ -190,9 +191,9 @@ class LiteSam(Sam):
         Notes
         -----
         Logits come and go `LOGIT_SCALE` times as large as in `decode_all`. A box tells which level
-        its object belongs to (`LARGE_SIDE`); of clicks, all levels are asked, and each candidate
-        comes from the level whose predicted IoU is highest. Prompts without a place (a mask or a
-        text alone) are asked at the coarsest level.
+        its object belongs to (`LARGE_SIDE`) and how large it is (`fit_to_boxes`); of clicks, all
+        levels are asked, and each candidate comes from the level whose predicted IoU is highest.
+        Prompts without a place (a mask or a text alone) are asked at the coarsest level.
         """
         if (points is None) != (labels is None):
             raise ValueError("points and labels must be given together")
@@ -201,7 +202,8 @@ class LiteSam(Sam):
         chosen = slice(1, None) if multimask else slice(0, 1)
         if boxes is not None:
             side = (boxes[..., 2:] - boxes[..., :2]).amax((1, 2))  # (B,)
-            return self._by_size(features, prompts, chosen, side)
+            logits, iou = self._by_size(features, prompts, chosen, side)
+            return fit_to_boxes(logits, boxes, stride=self.low_resolution_stride), iou
         if points is None:
             logits, iou, _ = self._ask(features, prompts, chosen, level=self.levels - 1)
             return logits, iou

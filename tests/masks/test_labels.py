@@ -2,9 +2,17 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
 
 from sam_plugins.masks import rle
-from sam_plugins.masks.labels import labels_to_masks, records_to_labels
+from sam_plugins.masks.labels import (
+    labels_to_masks,
+    labels_to_rles,
+    records_to_labels,
+    rles_to_labels,
+)
 from sam_plugins.masks.overlay import colours, overlay, write_overlay
 from sam_plugins.masks.records import MaskRecord
 
@@ -81,3 +89,29 @@ def test_an_overlay_colours_masks_and_leaves_the_rest(nested, tmp_path):
     write_overlay(tmp_path / "o.png", image, records)
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "o.png")), picture)
     assert (image == 100).all()
+
+
+@given(
+    arrays(
+        np.int32,
+        array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=9),
+        elements=st.sampled_from([0, 0, 1, 2, 5, 100_000]),
+    )
+)
+def test_all_objects_are_encoded_in_one_pass(labels):
+    encoded = labels_to_rles(labels)
+    assert encoded == {label: rle.encode(mask) for label, mask in labels_to_masks(labels)}
+    assert list(encoded) == sorted(encoded)
+    again = rles_to_labels(list(encoded.values()), list(encoded), labels.shape)
+    np.testing.assert_array_equal(again, labels)
+
+
+def test_an_image_without_pixels_has_no_objects():
+    assert labels_to_rles(np.zeros((0, 5), np.uint16)) == {}
+
+
+def test_only_label_images_are_encoded():
+    with pytest.raises(ValueError, match="two axes of integers"):
+        labels_to_rles(np.zeros((2, 2, 2), np.uint8))
+    with pytest.raises(ValueError, match="two axes of integers"):
+        labels_to_rles(np.zeros((2, 2)))

@@ -12,6 +12,7 @@ from sam_plugins.masks.polygons import (
     mask_to_polygons,
     polygons_to_coco,
     polygons_to_mask,
+    with_simple_rings,
 )
 
 MASKS = arrays(bool, array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=9))
@@ -31,6 +32,26 @@ def test_large_masks_with_holes_in_holes(seed):
     mask = ndimage.gaussian_filter(noise, 3) > 0
     polygons = mask_to_polygons(mask)
     np.testing.assert_array_equal(polygons_to_mask(polygons, mask.shape), mask)
+
+
+@given(MASKS)
+@settings(max_examples=300)
+def test_simple_rings_have_no_corner_twice_and_the_same_area(mask):
+    simple = [with_simple_rings(each) for each in mask_to_polygons(mask)]
+    for polygon in simple:
+        assert area(polygon.exterior) > 0
+        assert all(area(hole) < 0 for hole in polygon.holes)
+        for ring in (polygon.exterior, *polygon.holes):
+            assert len({tuple(corner) for corner in ring.tolist()}) == len(ring)
+    np.testing.assert_array_equal(polygons_to_mask(simple, mask.shape), mask)
+
+
+def test_a_bay_that_a_corner_closes_becomes_a_hole():
+    mask = np.array([[1, 1, 1], [1, 0, 1], [1, 1, 0]], bool)
+    (touching,) = mask_to_polygons(mask)
+    assert touching.holes == ()
+    simple = with_simple_rings(touching)
+    assert [area(hole) for hole in simple.holes] == [-1]
 
 
 def area(ring):

@@ -9,6 +9,7 @@ import torch
 from sam_plugins.modeling import CONFIGS, build_sam
 from sam_plugins.modeling.configs import LiteConfig, SamConfig
 from sam_plugins.modeling.lite import LOGIT_SCALE, LiteSam
+from sam_plugins.modeling.lite_boxes import fit_to_boxes
 from sam_plugins.modeling.lite_prompts import LitePromptEncoder
 
 TINY = SamConfig(
@@ -99,7 +100,10 @@ def at_level(model, features, level, **prompts):
         logits, iou = model.decode_all(features[4 * level :][:4], **shrunk)
     if level:
         logits = torch.nn.functional.interpolate(logits, scale_factor=2, mode="bilinear")
-    return LOGIT_SCALE * logits[:, 1:], iou[:, 1:].sigmoid()
+    logits = LOGIT_SCALE * logits[:, 1:]
+    if "boxes" in prompts:
+        logits = fit_to_boxes(logits, prompts["boxes"], stride=2)
+    return logits, iou[:, 1:].sigmoid()
 
 
 def test_a_boxs_size_decides_on_the_level():
