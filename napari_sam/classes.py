@@ -1,4 +1,4 @@
-"""Classes and their colours."""
+"""Classes of objects: their names, numbers and colours."""
 
 from __future__ import annotations
 
@@ -6,80 +6,91 @@ from typing import Any
 
 from qtpy.QtGui import QColor, QIcon, QPixmap
 
+from sam_plugins.datasets.annotations import DEFAULT_CLASS
 from sam_plugins.masks.overlay import colours
-from sam_plugins.session import Session
 
 # Classes that get a colour of their own before colours begin anew.
 DISTINCT = 64
 
-WITHOUT_CLASS = "#9e9e9e"
 
-
-class ClassColours:
-    """One colour a class, in the order in which classes appeared."""
+class Classes:
+    """Classes by number, from 1; the first is the one that nobody named."""
 
     def __init__(self) -> None:
-        self._names: list[str] = []
+        self.names: list[str] = [DEFAULT_CLASS]
         self._palette = colours(DISTINCT)
-        self._painted: list[Any] = []
 
-    def colour_of(self, name: str) -> str:
-        """The colour of a class.
+    def number_of(self, name: str) -> int:
+        """The number of a class, which is new if its name is.
 
         Parameters
         ----------
         name : str
-            The class; gray if it is empty.
+            Empty for the class that nobody named.
+
+        Returns
+        -------
+        int
+        """
+        name = name.strip() or DEFAULT_CLASS
+        if name not in self.names:
+            self.names.append(name)
+        return self.names.index(name) + 1
+
+    def name_of(self, number: int) -> str:
+        """The name of a class.
+
+        Parameters
+        ----------
+        number : int
+            From 1.
 
         Returns
         -------
         str
-            ``"#rrggbb"``.
+            Made up if nobody named it.
         """
-        if not name:
-            return WITHOUT_CLASS
-        if name not in self._names:
-            self._names.append(name)
-        red, green, blue = self._palette[self._names.index(name) % DISTINCT]
-        return f"#{red:02x}{green:02x}{blue:02x}"
+        return self.names[number - 1] if 1 <= number <= len(self.names) else f"class {number}"
 
-    def icon(self, name: str) -> QIcon:
+    def colour_of(self, number: int) -> tuple[int, int, int]:
+        """The colour of a class.
+
+        Parameters
+        ----------
+        number : int
+            From 1.
+
+        Returns
+        -------
+        tuple of int
+            Red, green, blue; 0 to 255.
+        """
+        red, green, blue = (int(part) for part in self._palette[(number - 1) % DISTINCT])
+        return red, green, blue
+
+    def icon(self, number: int) -> QIcon:
         """A patch of a class's colour.
 
         Parameters
         ----------
-        name : str
+        number : int
 
         Returns
         -------
         QIcon
         """
         patch = QPixmap(12, 12)
-        patch.fill(QColor(self.colour_of(name)))
+        patch.fill(QColor(*self.colour_of(number)))
         return QIcon(patch)
 
-    def paint(self, labels: Any, session: Session, *, by_class: bool) -> None:
-        """Colour the objects of a layer.
+    def describe(self) -> list[dict[str, Any]]:
+        """All classes, as a labels layer's metadata holds them.
 
-        Parameters
-        ----------
-        labels : napari.layers.Labels
-            The layer.
-        session : Session
-            Its objects.
-        by_class : bool
-            By class, or one by one as napari does it.
+        Returns
+        -------
+        list of dict
         """
-        from napari.utils.colormaps import DirectLabelColormap, label_colormap
-
-        if not by_class:
-            if labels in self._painted:
-                self._painted.remove(labels)
-                labels.colormap = label_colormap()
-            return
-        if labels not in self._painted:
-            self._painted.append(labels)
-        table: dict[int | None, str] = {None: WITHOUT_CLASS, 0: "transparent"}
-        for identifier, found in session.objects.items():
-            table[identifier] = self.colour_of(found.class_name)
-        labels.colormap = DirectLabelColormap(color_dict=table)
+        return [
+            {"name": name, "color": self.colour_of(number), "id": number}
+            for number, name in enumerate(self.names, start=1)
+        ]

@@ -1,7 +1,7 @@
 """Between the viewer's world and the pixels of a plane of an image.
 
-napari's data coordinates have the centre of the first pixel at 0; a session's have its corner at 0,
-so that the two are half a pixel apart. This is the only place where that half is added.
+Points have a pixel's centre at whole numbers, in napari as in a session. Boxes have its edges there
+in a session, so that they are half a pixel apart from napari's.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sam_plugins.session.planes import Plane, plane_size
+from sam_plugins.regions import Plane, plane_size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -101,10 +101,10 @@ def to_pixels(layer: Any, plane: Plane, position: Sequence[float]) -> tuple[floa
     Returns
     -------
     tuple of float
-        x, y; may lie outside the image.
+        x, y, a pixel's centre at whole numbers; may lie outside the image.
     """
     data = np.asarray(layer.world_to_data(np.asarray(position)))[-len(plane) :]
-    y, x = (float(data[axis]) + 0.5 for axis, index in enumerate(plane) if index is None)
+    y, x = (float(data[axis]) for axis, index in enumerate(plane) if index is None)
     return x, y
 
 
@@ -122,7 +122,7 @@ def to_data(plane: Plane, x: float, y: float) -> NDArray[np.float64]:
     -------
     ndarray of shape (ndim,), float64
     """
-    sides = iter((y - 0.5, x - 0.5))
+    sides = iter((y, x))
     return np.array([next(sides) if index is None else float(index) for index in plane])
 
 

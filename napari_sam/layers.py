@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sam.geometry import shifted, to_data
-from sam_plugins.masks.cropped import CroppedMask
-from sam_plugins.session import Hints, Plane
+from sam_plugins.regions import Plane
+from sam_plugins.session import Cutout, PromptState
 
 if TYPE_CHECKING:
     import napari
@@ -185,26 +185,28 @@ class PromptLayers:
 
     # ---- what they show --------------------------------------------------------------------
 
-    def show_hints(self, plane: Plane, hints: Hints, *, screen_pixel: float = 1.0) -> None:
+    def show_prompts(
+        self, plane: Plane, said: PromptState, *, screen_pixel: float = 1.0
+    ) -> None:
         """Draw points and boxes.
 
         Parameters
         ----------
         plane : tuple of int or None
             Where they lie.
-        hints : Hints
+        said : PromptState
             What was said.
         screen_pixel : float
             Data pixels to one pixel of the screen.
         """
-        points = [to_data(plane, x, y) for x, y in hints.points]
+        points = [to_data(plane, x, y) for x, y in said.points]
         prompts = self.get("prompts")
         if len(points) or len(prompts.data):
             prompts.data = np.array(points).reshape(-1, len(plane))
             if points:
-                prompts.face_color = [POSITIVE if label else NEGATIVE for label in hints.labels]
+                prompts.face_color = [POSITIVE if label else NEGATIVE for label in said.labels]
             prompts.selected_data = set()
-        self.show_boxes(plane, list(hints.boxes), screen_pixel=screen_pixel)
+        self.show_boxes(plane, list(said.boxes), screen_pixel=screen_pixel)
 
     def show_boxes(
         self, plane: Plane, boxes: list[Any], *, screen_pixel: float = 1.0
@@ -218,14 +220,17 @@ class PromptLayers:
         boxes : list of tuple of float
             x0, y0, x1, y1 each, in pixels of the plane.
         screen_pixel : float
-            See `show_hints`.
+            See `show_prompts`.
         """
         layer = self.get("boxes")
         if not boxes and not len(layer.data):
             return
         corners = [
             np.array(
-                [to_data(plane, x, y) for x, y in ((x0, y0), (x1, y0), (x1, y1), (x0, y1))]
+                [
+                    to_data(plane, x - 0.5, y - 0.5)
+                    for x, y in ((x0, y0), (x1, y0), (x1, y1), (x0, y1))
+                ]
             )
             for x0, y0, x1, y1 in boxes
         ]
@@ -235,22 +240,22 @@ class PromptLayers:
             layer.add(corners, shape_type="rectangle", edge_width=width)
             layer.selected_data = set()
 
-    def show_mask(self, plane: Plane, mask: CroppedMask | None) -> None:
+    def show_mask(self, plane: Plane, cutout: Cutout | None) -> None:
         """Draw the mask that is under way.
 
         Parameters
         ----------
         plane : tuple of int or None
             Where it lies.
-        mask : CroppedMask or None
+        cutout : Cutout or None
             None for none.
         """
-        if mask is None or not mask.area:
+        if cutout is None or not cutout.mask.size:
             if "preview" in self._layers and self._layers["preview"].data.any():
                 self._layers["preview"].data = np.zeros((1,) * len(plane), dtype=np.uint8)
             return
-        step = -(-max(mask.pixels.shape) // MOST_DRAWN)
-        self._show_crop("preview", plane, mask.pixels[::step, ::step], mask.origin, step)
+        step = -(-max(cutout.mask.shape) // MOST_DRAWN)
+        self._show_crop("preview", plane, cutout.mask[::step, ::step], cutout.corner, step)
 
     def show_proposals(
         self, plane: Plane, picture: NDArray[np.uint8], origin: tuple[int, int], step: int
@@ -289,7 +294,7 @@ class PromptLayers:
         data = np.ascontiguousarray(pixels).view(np.uint8)
         # The first pixel of a step x step block stands for it: the picture is half a block off.
         middle = (step - 1) / 2
-        offset = to_data(plane, origin[0] + 0.5 + middle, origin[1] + 0.5 + middle)
+        offset = to_data(plane, origin[0] + middle, origin[1] + middle)
         inside = np.array([step if index is None else 1 for index in plane])
         where = shifted(self._transform, offset, inside)
         shape = [1] * len(plane)

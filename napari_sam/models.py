@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from napari_sam.settings import read_preferences
 from sam_plugins.checkpoints.registry import find_entry
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ def embedding_cache() -> EmbeddingCache:
     """The cache that all predictors share, in memory and on disk."""
     from sam_plugins.cache import EmbeddingCache
 
-    return EmbeddingCache()
+    return EmbeddingCache(disk_bytes=read_preferences().cache.disk_bytes)
 
 
 @lru_cache(maxsize=LOADED)

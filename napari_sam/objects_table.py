@@ -2,48 +2,55 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt, Signal
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidget
 
-from sam_plugins.session import CommittedObject, Session
+from napari_sam.classes import Classes
+from sam_plugins.regions import Plane
+from sam_plugins.session import ObjectRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from napari_sam.work import Work
+
+Row = tuple[Plane, ObjectRecord]
 
 COLUMNS = ("id", "class", "area", "predicted IoU", "prompts")
 CLASS_COLUMN = COLUMNS.index("class")
 
 
 class ObjectsModel(QAbstractTableModel):
-    """Objects of a session, one a row; those that have lost all pixels are left out.
+    """Objects of an image, one a row; those that have lost all pixels are left out.
 
     Parameters
     ----------
-    colour_of : callable
-        Gives the colour of a class's name.
+    classes : Classes
+        Names and colours.
     """
 
-    class_edited = Signal(int, str)
+    class_edited = Signal(object, str)
 
-    def __init__(self, colour_of: Callable[[str], str], parent: Any = None) -> None:
+    def __init__(self, classes: Classes, parent: Any = None) -> None:
         super().__init__(parent)
-        self._colour_of = colour_of
-        self._objects: list[CommittedObject] = []
+        self._classes = classes
+        self._objects: list[Row] = []
 
-    def show(self, session: Session | None) -> None:
-        """Show a session's objects as they are now.
+    def show(self, work: Work | None, gone: set[int]) -> None:
+        """Show an image's objects as they are now.
 
         Parameters
         ----------
-        session : Session or None
+        work : Work or None
+            The image.
+        gone : set of int
+            Objects that have no pixels left, though the session has them.
         """
-        objects = [] if session is None else [each for each in session.objects.values() if each.area]
-        objects.sort(key=lambda each: each.id)
-        if [each.id for each in objects] == [each.id for each in self._objects]:
+        objects = [] if work is None else list(work.objects())
+        objects = [each for each in objects if each[1].area and each[1].id not in gone]
+        objects.sort(key=lambda each: each[1].id)
+        if [each[1].id for each in objects] == [each[1].id for each in self._objects]:
             self._objects = objects
             if objects:
                 last = self.index(len(objects) - 1, len(COLUMNS) - 1)
@@ -53,7 +60,7 @@ class ObjectsModel(QAbstractTableModel):
         self._objects = objects
         self.endResetModel()
 
-    def object_at(self, row: int) -> CommittedObject | None:
+    def object_at(self, row: int) -> Row | None:
         """The object in a row.
 
         Parameters
@@ -62,7 +69,7 @@ class ObjectsModel(QAbstractTableModel):
 
         Returns
         -------
-        CommittedObject or None
+        (plane, ObjectRecord) or None
         """
         return self._objects[row] if 0 <= row < len(self._objects) else None
 
@@ -92,23 +99,24 @@ class ObjectsModel(QAbstractTableModel):
         found = self.object_at(index.row())
         if found is None:
             return None
+        record = found[1]
         if role == Qt.ItemDataRole.DecorationRole and index.column() == CLASS_COLUMN:
-            return QColor(self._colour_of(found.class_name)) if found.class_name else None
+            return QColor(*self._classes.colour_of(record.class_id))
         if role not in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.EditRole):
             return None
-        hints = found.hints
+        said, iou = record.prompts, record.predicted_iou
         parts = [
-            f"{hints.labels.count(1)} +" if 1 in hints.labels else "",
-            f"{hints.labels.count(0)} -" if 0 in hints.labels else "",
-            "box" if hints.boxes else "",
-            "mask" if hints.mask else "",
+            f"{said.labels.count(1)} +" if 1 in said.labels else "",
+            f"{said.labels.count(0)} -" if 0 in said.labels else "",
+            "box" if said.boxes else "",
+            "mask" if said.mask else "",
+            "automatic" if record.source == "proposal" else "",
         ]
-        iou = found.predicted_iou
         return (
-            str(found.id),
-            found.class_name,
-            str(found.area),
-            "" if math.isnan(iou) else f"{iou:.2f}",
+            str(record.id),
+            self._classes.name_of(record.class_id),
+            str(record.area),
+            "" if iou is None else f"{iou:.2f}",
             ", ".join(part for part in parts if part),
         )[index.column()]
 
@@ -119,7 +127,7 @@ class ObjectsModel(QAbstractTableModel):
         found = self.object_at(index.row())
         if found is None or index.column() != CLASS_COLUMN or role != Qt.ItemDataRole.EditRole:
             return False
-        self.class_edited.emit(found.id, str(value).strip())
+        self.class_edited.emit(found, str(value))
         return True
 
 

@@ -9,39 +9,29 @@ import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
+from napari_sam.camera import look_at
 from napari_sam.worker import Task
-from sam_plugins.masks.cropped import CroppedMask
-from sam_plugins.regions import embed_region, find_normalization
-from sam_plugins.session.planes import plane_index
+from sam_plugins.regions import Plane
+from sam_plugins.session import Cutout, ProposalQueue, Region
 
 if TYPE_CHECKING:
     from napari_sam.controller import Controller
-    from sam_plugins.session import Plane
+    from napari_sam.work import Work
+    from sam_plugins.automatic import Proposals
+    from sam_plugins.masks.records import MaskRecord
+    from sam_plugins.session import Target
 
 # Side of the picture of all proposals, in pixels; larger regions are thinned out for display.
 MOST_DRAWN = 2048
 
-# A proposal of which this part is labelled already is left out.
-LABELLED_PART = 0.5
+# Proposals are made with thresholds that are this much lower than those that suit the model, so
+# that the sliders can go down.
+SLACK = 0.3
+
+# A proposal belongs to the box that was drawn if this part of it lies inside.
+INSIDE = 0.9
 
 Box = tuple[int, int, int, int]
-
-
-@dataclass(frozen=True, eq=False)
-class Proposal:
-    """One automatic mask.
-
-    Parameters
-    ----------
-    mask : CroppedMask
-        In pixels of the plane.
-    predicted_iou, stability : float
-        Its scores.
-    """
-
-    mask: CroppedMask
-    predicted_iou: float
-    stability: float
 
 
 @dataclass(frozen=True)
@@ -50,17 +40,47 @@ class Thresholds:
 
     Parameters
     ----------
-    pred_iou : float
-        Least predicted IoU; None for what suits the model.
-    stability : float
-        Least stability score; likewise.
+    pred_iou, stability : float
+        Least predicted IoU and stability score.
     min_area : int
         Least area, in pixels.
     """
 
-    pred_iou: float | None = None
-    stability: float | None = None
+    pred_iou: float = 0.0
+    stability: float = 0.0
     min_area: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """All that was found, before the sliders.
+
+    Parameters
+    ----------
+    work : Work
+        In which image.
+    plane : tuple of int or None
+        In which slice.
+    region : tuple of int
+        x0, y0, x1, y1 of what was embedded.
+    limit : tuple of float or None
+        The box that was drawn.
+    proposals : Proposals
+        The masks.
+    """
+
+    work: Work
+    plane: Plane
+    region: Box
+    limit: Any
+    proposals: Proposals
+
+    @property
+    def target(self) -> Target:
+        """The labels of the slice."""
+        from napari_sam.work import SliceTarget
+
+        return SliceTarget(self.work, self.plane)
 
 
 class Proposing(QObject):
@@ -78,14 +98,10 @@ class Proposing(QObject):
         super().__init__(controller)
         self._controller = controller
         self.points_per_side = 24
-        self.thresholds = Thresholds()
-        self.proposals: list[Proposal] = []
-        self._found: Any = None
-        self._plane: Plane | None = None
-        self._region: Box = (0, 0, 0, 0)
-        self._limit: tuple[float, float, float, float] | None = None
-        self._masks: dict[str, CroppedMask] = {}
-        self._next = 0
+        self.thresholds: Thresholds | None = None
+        self.count = 0
+        self._found: Found | None = None
+        self._queue: ProposalQueue | None = None
 
     @property
     def ready(self) -> bool:
@@ -94,55 +110,12 @@ class Proposing(QObject):
 
     def clear(self) -> None:
         """Forget all proposals."""
-        self._controller.worker.cancel("propose")
-        self._controller.worker.cancel("select")
-        self._found, self.proposals, self._next = None, [], 0
-        self._masks.clear()
-        self._controller.layers.hide_proposals()
-        self.changed.emit()
-
-    def segment_everything(self) -> None:
-        """Propose masks for what is seen, or for the inside of the box."""
-        controller = self._controller
-        work, plane = controller.work, controller.plane
-        if work is None or plane is None:
-            controller.status.emit("Choose an image, shown in 2D")
-            return
-        self.clear()
-        boxes = work.session.draft(plane).hints.boxes
-        limit = boxes[-1] if boxes else None
-        if limit is not None:
-            work.session.clear(plane)
-        stack, view, options = work.stack, controller.view(limit), controller.options
-        side = self.points_per_side
-
-        def job(task: Task) -> Any:
-            from sam_plugins.automatic import propose
-
-            predictor = controller.predictor(task, options)
-            box = controller.choose(predictor, limit, *view)
-            embedding = embed_region(
-                predictor,
-                stack,
-                plane,
-                box,
-                normalization=find_normalization(stack, plane, options.normalization),
-            )
-            settings = _settings(predictor, side, box, limit)
-            found = propose(predictor, embedding, settings=settings, progress=task.progress)
-            return box, found, _suggested(predictor)
-
-        def done(result: Any) -> None:
-            self._region, self._found, suggested = result
-            self._plane, self._limit = plane, limit
-            if self.thresholds.pred_iou is None:
-                self.thresholds = replace(
-                    self.thresholds, pred_iou=suggested[0], stability=suggested[1]
-                )
-            self.select()
-
-        controller.status.emit("Segmenting everything ...")
-        controller.worker.submit("propose", job, done, controller.failed)
+        for kind in ("propose", "select"):
+            self._controller.worker.cancel(kind)
+        if self._found is not None:
+            self._found, self._queue, self.count = None, None, 0
+            self._controller.layers.hide_proposals()
+            self.changed.emit()
 
     def set_points(self, points_per_side: int) -> None:
         """Choose the grid of the next proposals.
@@ -154,6 +127,36 @@ class Proposing(QObject):
         """
         self.points_per_side = points_per_side
 
+    def segment_everything(self) -> None:
+        """Propose masks for what is seen, or for the inside of the box."""
+        controller = self._controller
+        view, session = controller.view(), controller.session
+        if view is None or session is None:
+            controller.status.emit("Choose an image, shown in 2D")
+            return
+        self.clear()
+        limit = session.prompts.boxes[-1] if session.prompts.boxes else None
+        if limit is not None:
+            controller.clear()
+            view = replace(view, visible=limit)
+        side = self.points_per_side
+
+        def job(task: Task) -> Any:
+            from sam_plugins.automatic import propose
+
+            predictor, embedding, box = view.embed(task, include=limit)
+            settings, suggested = _settings(predictor, side, box, limit)
+            proposals = propose(predictor, embedding, settings=settings, progress=task.progress)
+            return Found(view.work, view.plane, box, limit, proposals), suggested
+
+        def done(result: Any) -> None:
+            self._found, suggested = result
+            self.thresholds = self.thresholds or suggested
+            self._select()
+
+        controller.status.emit("Segmenting everything ...")
+        controller.worker.submit("propose", job, done, controller.failed)
+
     def set_thresholds(self, **changes: Any) -> None:
         """Move a slider.
 
@@ -162,77 +165,62 @@ class Proposing(QObject):
         **changes : float
             Fields of `Thresholds`.
         """
-        self.thresholds = replace(self.thresholds, **changes)
-        if self.ready:
-            self.select()
+        self.thresholds = replace(self.thresholds or Thresholds(), **changes)
+        self._select()
 
-    def select(self) -> None:
+    def _select(self) -> None:
         """Select among the proposals, in milliseconds, and draw those that are left."""
-        controller = self._controller
-        work, plane = controller.work, self._plane
-        if work is None or plane is None or self._found is None:
+        controller, found, thresholds = self._controller, self._found, self.thresholds
+        if found is None or thresholds is None:
             return
-        found, region, limit = self._found, self._region, self._limit
-        thresholds, masks, array = self.thresholds, self._masks, work.array
 
         def job(task: Task) -> Any:
-            chosen = _select(found, region, limit, thresholds, masks)
-            left = [each for each in chosen if not _labelled(each.mask, array, plane)]
+            queue = ProposalQueue(_chosen(found, thresholds), Region(found.region))
+            open_ones = [index for index in range(len(queue)) if queue.is_open(index, found.target)]
             task.pause()
-            return left, *_picture(left, region)
+            cutouts = [queue.cutout(index) for index in open_ones]
+            return queue, len(cutouts), *picture_of(cutouts, found.region)
 
         def done(result: Any) -> None:
-            self.proposals, picture, step = result
-            self._next = 0
-            controller.layers.show_proposals(plane, picture, (region[0], region[1]), step)
-            controller.status.emit(f"{len(self.proposals)} proposals: J next, or accept all")
+            self._queue, self.count, picture, step = result
+            controller.layers.show_proposals(found.plane, picture, found.region[:2], step)
+            controller.status.emit(f"{self.count} proposals: J next, or accept all")
             self.changed.emit()
 
         controller.worker.submit("select", job, done, controller.failed)
 
     def next_proposal(self) -> None:
         """Begin an object with the next proposal that is not labelled yet."""
-        controller = self._controller
-        work, plane = controller.work, controller.plane
-        if work is None or plane is None or plane != self._plane or not self.proposals:
+        controller, found, queue = self._controller, self._found, self._queue
+        session = controller.session
+        if found is None or queue is None or session is None or found.plane != controller.plane:
             controller.status.emit("No proposals here: G segments everything")
             return
-        for _ in range(len(self.proposals)):
-            proposal = self.proposals[self._next % len(self.proposals)]
-            self._next += 1
-            if not _labelled(proposal.mask, work.array, plane):
-                work.session.prefill(plane, proposal.mask, predicted_iou=proposal.predicted_iou)
-                controller.look_at(proposal.mask.box)
-                controller.show()
-                return
-        controller.status.emit("All proposals are labelled")
+        following = queue.next(found.target)
+        if following is None:
+            controller.status.emit("All proposals are labelled")
+            return
+        cutout, score = following
+        session.propose_mask(cutout, score=score)
+        look_at(controller.viewer, found.work, found.plane, cutout.box)
+        controller.show()
 
     def accept_all(self) -> None:
         """Make all proposals objects, as one step that U takes back."""
-        controller = self._controller
-        work, plane = controller.work, self._plane
-        if work is None or plane is None or not self.proposals:
+        controller, found, queue = self._controller, self._found, self._queue
+        if found is None or queue is None:
             controller.status.emit("No proposals here: G segments everything")
             return
-        work.prepare()
-        masks = [(each.mask, each.predicted_iou) for each in self.proposals]
-        edit = work.session.commit_masks(plane, work.array, masks)
+        session = found.work.session(found.plane)
+        records = session.commit_all(queue.open(found.target))
         self.clear()
-        if edit is not None:
-            work.apply(edit)
-        controller.status.emit(f"{len(work.session.objects)} objects")
+        controller.status.emit(f"{len(records)} objects kept; U takes them back")
+        controller.recheck_soon()
         controller.show()
 
 
-def _suggested(predictor: Any) -> tuple[float, float]:
-    from sam_plugins.automatic import AutomaticSettings
-
-    settings = AutomaticSettings.for_model(predictor.model)
-    return settings.pred_iou_thresh, settings.stability_score_thresh
-
-
 def _settings(predictor: Any, side: int, region: Box, limit: Any) -> Any:
-    """A grid of the given density on the region, or in the box, with low thresholds."""
+    """A grid of the given density on the region, or in the box; and the thresholds that suit."""
     from sam_plugins.automatic import AutomaticSettings
 
     ticks = (np.arange(side) + 0.5) / side
@@ -241,56 +229,63 @@ def _settings(predictor: Any, side: int, region: Box, limit: Any) -> Any:
         x0, y0, x1, y1 = region
         x = (limit[0] + x * (limit[2] - limit[0]) - x0) / (x1 - x0)
         y = (limit[1] + y * (limit[3] - limit[1]) - y0) / (y1 - y0)
-    grid = np.stack([x, y], axis=1).clip(0, 1)
-    suggested = _suggested(predictor)
-    return AutomaticSettings(
-        point_grids=(grid,), pred_iou_thresh=max(0.05, suggested[0] - 0.3), stability_score_thresh=0.0
+    suits = AutomaticSettings.for_model(predictor.model)
+    loose = AutomaticSettings(
+        point_grids=(np.stack([x, y], axis=1).clip(0, 1),),
+        pred_iou_thresh=max(0.05, suits.pred_iou_thresh - SLACK),
+        stability_score_thresh=0.0,
     )
+    return loose, Thresholds(suits.pred_iou_thresh, suits.stability_score_thresh)
 
 
-def _select(
-    found: Any, region: Box, limit: Any, thresholds: Thresholds, masks: dict[str, CroppedMask]
-) -> list[Proposal]:
+def _chosen(found: Found, thresholds: Thresholds) -> list[MaskRecord]:
     from sam_plugins.automatic import select
 
+    loose = found.proposals.settings
     settings = replace(
-        found.settings,
-        pred_iou_thresh=max(found.settings.pred_iou_thresh, thresholds.pred_iou or 0.0),
-        stability_score_thresh=thresholds.stability or 0.0,
+        loose,
+        pred_iou_thresh=max(loose.pred_iou_thresh, thresholds.pred_iou),
+        stability_score_thresh=thresholds.stability,
     )
-    chosen = []
-    for record in select(found, settings=settings):
-        if record.area < thresholds.min_area:
-            continue
-        counts = record.segmentation["counts"]
-        if counts not in masks:
-            masks[counts] = CroppedMask.from_rle(record.segmentation, origin=region[:2])
-        mask = masks[counts]
-        if limit is None or _mostly_inside(mask, limit):
-            chosen.append(Proposal(mask, record.predicted_iou, record.stability_score))
-    return chosen
+    records = select(found.proposals, settings=settings)
+    return [
+        record
+        for record in records
+        if record.area >= thresholds.min_area
+        and (found.limit is None or _inside(record, found.region, found.limit))
+    ]
 
 
-def _mostly_inside(mask: CroppedMask, box: Any) -> bool:
-    x0, y0, x1, y1 = (round(side) for side in box)
-    return mask.clipped((x0, y0, x1, y1)).area > 0.9 * mask.area
+def _inside(record: MaskRecord, region: Box, limit: Any) -> bool:
+    cutout = Region(region).place(Cutout.from_rle(record.segmentation))
+    x0, y0, x1, y1 = (round(side) for side in limit)
+    return int(cutout.within((x0, y0, x1, y1)).sum()) >= INSIDE * cutout.area
 
 
-def _labelled(mask: CroppedMask, labels: Any, plane: Plane) -> bool:
-    there = np.asarray(labels[plane_index(plane, *mask.slices)]) != 0
-    return bool((there & mask.pixels).sum() > LABELLED_PART * mask.area)
+def picture_of(cutouts: list[Cutout], region: Box) -> tuple[NDArray[np.uint8], int]:
+    """All proposals in one picture, smaller ones on top, and its step in pixels.
 
+    Parameters
+    ----------
+    cutouts : list of Cutout
+        The masks, in pixels of the slice.
+    region : tuple of int
+        x0, y0, x1, y1 of the picture.
 
-def _picture(proposals: list[Proposal], region: Box) -> tuple[NDArray[np.uint8], int]:
-    """All proposals in one picture, smaller ones on top, and its step in pixels."""
+    Returns
+    -------
+    picture : ndarray of shape (h, w), uint8
+        A number from 1 a mask, again from 1 after 254; 0 where there is none.
+    step : int
+        Pixels of the slice to one of the picture.
+    """
     x0, y0, x1, y1 = region
     step = -(-max(x1 - x0, y1 - y0) // MOST_DRAWN)
     picture = np.zeros((-(-(y1 - y0) // step), -(-(x1 - x0) // step)), dtype=np.uint8)
-    order = sorted(range(len(proposals)), key=lambda index: -proposals[index].mask.area)
-    for index in order:
-        mask = proposals[index].mask
-        x, y = mask.origin[0] - x0, mask.origin[1] - y0
-        thin = mask.pixels[-y % step :: step, -x % step :: step]
+    for index in sorted(range(len(cutouts)), key=lambda index: -cutouts[index].mask.size):
+        cutout = cutouts[index]
+        x, y = cutout.corner[0] - x0, cutout.corner[1] - y0
+        thin = cutout.mask[-y % step :: step, -x % step :: step]
         row, column = -(-y // step), -(-x // step)
         picture[row : row + thin.shape[0], column : column + thin.shape[1]][thin] = index % 254 + 1
     return picture, step

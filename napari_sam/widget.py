@@ -18,11 +18,13 @@ from qtpy.QtWidgets import (
 )
 from superqt import QCollapsible
 
-from napari_sam.classes import ClassColours
+from napari_sam.colouring import colour_labels
 from napari_sam.controller import Controller
 from napari_sam.objects_table import ObjectsModel, ObjectsTable
 from napari_sam.panels import EverythingPanel, HelpPanel, ImagePanel, checkbox
+from napari_sam.settings import read_preferences
 from sam_plugins.checkpoints.registry import list_models
+from sam_plugins.session import Overlap
 
 if TYPE_CHECKING:
     import napari
@@ -49,9 +51,9 @@ class SegmentAnythingWidget(QWidget):
         super().__init__(parent)
         self.viewer = napari_viewer
         self.controller = Controller(napari_viewer, self)
-        self.colours = ClassColours()
         self._build()
         self._connect()
+        self._prefer()
         self._refresh_layers()
 
     # ---- what it is made of ----------------------------------------------------------------
@@ -77,6 +79,7 @@ class SegmentAnythingWidget(QWidget):
         self.overlap.setToolTip("What happens where the new object lies on others")
         self.class_name = QComboBox()
         self.class_name.setEditable(True)
+        self.class_name.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
         self.class_name.setToolTip("Class of the next objects; type a new one")
         self.one_click = checkbox("one object per click", "Each click is kept at once")
         self.box_to_object = checkbox("box to object", "Each box is kept at once")
@@ -87,7 +90,7 @@ class SegmentAnythingWidget(QWidget):
         self.by_class = checkbox("colour by class", "Colour objects by class and not one by one")
         self._build_actions()
         self.image_panel, self.everything = ImagePanel(), EverythingPanel()
-        self.objects = ObjectsModel(self.colours.colour_of, self)
+        self.objects = ObjectsModel(self.controller.classes, self)
         self.table = ObjectsTable(self.objects)
         self.table.setMinimumHeight(120)
         self._lay_out()
@@ -175,13 +178,14 @@ class SegmentAnythingWidget(QWidget):
             lambda: controller.set_options(device=self.device.currentText())
         )
         self.overlap.activated.connect(
-            lambda: controller.set_options(overlap=self.overlap.currentData())
+            lambda: controller.set_options(overlap=Overlap(self.overlap.currentData()))
         )
         for name in ("one_click", "box_to_object", "follow_zoom"):
             getattr(self, name).toggled.connect(
                 lambda value, name=name: controller.set_options(**{name: value})
             )
-        self.class_name.currentTextChanged.connect(self._on_class)
+        self.class_name.activated.connect(lambda _: self._on_class())
+        self.class_name.lineEdit().editingFinished.connect(self._on_class)
         self.by_class.toggled.connect(lambda _: self._recolour())
         for name in ("commit", "undo", "clear", "cycle"):
             getattr(self, name).clicked.connect(lambda _, name=name: controller.run(name))
@@ -200,9 +204,9 @@ class SegmentAnythingWidget(QWidget):
             lambda changes: controller.proposing.set_thresholds(**changes)
         )
         everything.points_changed.connect(controller.proposing.set_points)
-        self.objects.class_edited.connect(self._on_class_edited)
-        self.table.chosen.connect(controller.look_at_object)
-        self.table.delete_pressed.connect(controller.delete_object)
+        self.objects.class_edited.connect(lambda row, name: controller.set_class(*row, name))
+        self.table.chosen.connect(lambda row: controller.show_object(*row))
+        self.table.delete_pressed.connect(lambda row: controller.delete_object(*row))
         controller.changed.connect(self._on_changed)
         controller.status.connect(self.status.setText)
         controller.polarity_changed.connect(self._on_polarity)
@@ -213,6 +217,19 @@ class SegmentAnythingWidget(QWidget):
         for event in (self.viewer.layers.events.inserted, self.viewer.layers.events.removed):
             event.connect(self._refresh_layers)
         self.viewer.layers.selection.events.active.connect(self._on_active)
+
+    def _prefer(self) -> None:
+        """Begin with what the preferences say."""
+        chosen = read_preferences()
+        self.model.setCurrentIndex(max(0, self.model.findData(chosen.model.name)))
+        self.device.setCurrentText(chosen.model.device)
+        self.overlap.setCurrentIndex(max(0, self.overlap.findData(chosen.annotation.overlap)))
+        self.one_click.setChecked(chosen.annotation.one_object_per_click)
+        self.controller.set_options(
+            model=self.model.currentData(),
+            device=self.device.currentText(),
+            overlap=Overlap(self.overlap.currentData()),
+        )
 
     def _on_active(self, _: Any = None) -> None:
         self.tool.setVisible(self.controller.work is not None and not self.controller.layers.active)
@@ -266,9 +283,7 @@ class SegmentAnythingWidget(QWidget):
         self.image_panel.show_layer(
             work.image if work else None, work.channel_axis if work else None
         )
-        self.restore.setVisible(work is not None and work.journal.earlier() is not None)
-        if work is not None:
-            work.session.class_name = self.class_name.currentText().strip()
+        self.restore.setVisible(work is not None and work.folder.earlier() is not None)
         self._refresh_layers()
         self._on_changed()
         self._on_active()
@@ -276,41 +291,31 @@ class SegmentAnythingWidget(QWidget):
     # ---- state -----------------------------------------------------------------------------
 
     def _on_changed(self) -> None:
-        work = self.controller.work
-        self.objects.show(work.session if work else None)
+        work, classes = self.controller.work, self.controller.classes
+        self.objects.show(work, self.controller.gone)
+        if self.class_name.count() < len(classes.names):
+            text = self.class_name.currentText()
+            self.class_name.blockSignals(True)
+            for number in range(self.class_name.count() + 1, len(classes.names) + 1):
+                self.class_name.addItem(classes.icon(number), classes.name_of(number))
+            self.class_name.setEditText(text)
+            self.class_name.blockSignals(False)
         if work is not None:
-            names = {each.class_name for each in work.session.objects.values()} - {""}
-            self._offer_classes(names)
-            if work.session.objects:
+            if self.objects.rowCount():
                 self.restore.setVisible(False)
             if work.labels is not None and self.labels.currentData() is None:
                 self._refresh_labels()
         if self.by_class.isChecked():
             self._recolour()
 
-    def _offer_classes(self, names: set[str]) -> None:
-        known = {self.class_name.itemText(index) for index in range(self.class_name.count())}
-        for name in sorted(names - known):
-            self.class_name.blockSignals(True)
-            text = self.class_name.currentText()
-            self.class_name.addItem(self.colours.icon(name), name)
-            self.class_name.setEditText(text)
-            self.class_name.blockSignals(False)
-
-    def _on_class(self, name: str) -> None:
-        if self.controller.work is not None:
-            self.controller.work.session.class_name = name.strip()
-
-    def _on_class_edited(self, identifier: int, name: str) -> None:
-        work = self.controller.work
-        if work is not None and identifier in work.session.objects:
-            work.session.rename_class(identifier, name)
-            self._on_changed()
+    def _on_class(self) -> None:
+        self.controller.set_current_class(self.class_name.currentText())
+        self._on_changed()
 
     def _recolour(self) -> None:
         work = self.controller.work
         if work is not None and work.labels is not None:
-            self.colours.paint(work.labels, work.session, by_class=self.by_class.isChecked())
+            colour_labels(work, by_class=self.by_class.isChecked())
 
     def _on_polarity(self, positive: bool) -> None:
         self.polarity.setText(f"Click means: {'object' if positive else 'background'} (W)")
@@ -328,7 +333,7 @@ class SegmentAnythingWidget(QWidget):
     def _on_proposals(self) -> None:
         proposing = self.controller.proposing
         self.everything.show_state(
-            proposing.thresholds if proposing.ready else None, len(proposing.proposals)
+            proposing.thresholds if proposing.ready else None, proposing.count
         )
 
     def restore_session(self) -> None:

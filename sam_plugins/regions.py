@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 Box = tuple[int, int, int, int]
 
+# One entry an axis: an index, or None for the two axes that are rows and columns, in this order.
+Plane = tuple[int | None, ...]
+
 # A plane up to this many times the model's frame is embedded whole unless one looks closer than
 # that; a region is at least this much wider than what is seen of it.
 MARGIN = 4 / 3
@@ -135,7 +138,7 @@ class ImageStack:
 
     def read(
         self,
-        plane: tuple[int | None, ...],
+        plane: Plane,
         box: Box,
         *,
         most: int,
@@ -191,7 +194,7 @@ class ImageStack:
     def _sides(self, level: Any) -> tuple[int, ...]:
         return tuple(level.shape[:-1] if self.rgb else level.shape)
 
-    def _level(self, plane: tuple[int | None, ...], wanted: float) -> tuple[Any, list[float]]:
+    def _level(self, plane: Plane, wanted: float) -> tuple[Any, list[float]]:
         """The smallest level that is not coarser than wanted, and by how much it is smaller."""
         chosen, factors = self.levels[0], [1.0, 1.0]
         for level in self.levels[1:]:
@@ -203,7 +206,7 @@ class ImageStack:
 
 
 def find_normalization(
-    stack: ImageStack, plane: tuple[int | None, ...], normalization: Normalization
+    stack: ImageStack, plane: Plane, normalization: Normalization
 ) -> Normalization:
     """Fix the limits of values on a sample of the plane, so that they hold for all its regions.
 
@@ -227,8 +230,8 @@ def find_normalization(
         return normalization
     if normalization.kind == "auto" and np.dtype(stack.levels[0].dtype) in (np.uint8, bool):
         return normalization
-    height, width = (side for side, index in zip(stack.shape, plane, strict=True) if index is None)
-    sample = stack.read(plane, (0, 0, int(width), int(height)), most=OVERVIEW_SIDE)
+    height, width = plane_size(plane, stack.shape)
+    sample = stack.read(plane, (0, 0, width, height), most=OVERVIEW_SIDE)
     axis = 2 if sample.ndim == 3 else None
     limits = find_limits(
         Planes.loaded(sample, normalization=normalization, channel_axis=axis), normalization
@@ -241,7 +244,7 @@ def find_normalization(
 def embed_region(
     predictor: Predictor,
     stack: ImageStack,
-    plane: tuple[int | None, ...],
+    plane: Plane,
     box: Box,
     *,
     normalization: Normalization | None = None,
@@ -275,3 +278,77 @@ def embed_region(
     if embedding.frame.image_size == size:
         return embedding
     return replace(embedding, frame=predictor.frame_of(size))
+
+
+def plane_index(plane: Plane, rows: slice, columns: slice) -> tuple[int | slice, ...]:
+    """Index that cuts a rectangle of a plane out of an array.
+
+    Parameters
+    ----------
+    plane : tuple of int or None
+        The plane.
+    rows, columns : slice
+        The rectangle.
+
+    Returns
+    -------
+    tuple of int or slice
+
+    Examples
+    --------
+    >>> plane_index((3, None, None), slice(0, 2), slice(4, 6))
+    (3, slice(0, 2, None), slice(4, 6, None))
+    """
+    sides = iter((rows, columns))
+    return tuple(next(sides) if index is None else index for index in plane)
+
+
+def plane_size(plane: Plane, shape: tuple[int, ...]) -> tuple[int, int]:
+    """(H, W) of a plane of an array.
+
+    Parameters
+    ----------
+    plane : tuple of int or None
+        The plane.
+    shape : tuple of int
+        The array's shape, one side an entry of the plane.
+
+    Returns
+    -------
+    tuple of int
+
+    Examples
+    --------
+    >>> plane_size((None, 3, None), (10, 20, 30))
+    (10, 30)
+    """
+    height, width = (side for side, index in zip(shape, plane, strict=True) if index is None)
+    return int(height), int(width)
+
+
+def pixels_at(
+    plane: Plane, rows: NDArray[np.integer], columns: NDArray[np.integer]
+) -> tuple[NDArray[Any], ...]:
+    """Index arrays of single pixels of a plane, one an axis.
+
+    Parameters
+    ----------
+    plane : tuple of int or None
+        The plane.
+    rows, columns : ndarray of shape (n,), integer
+        The pixels.
+
+    Returns
+    -------
+    tuple of ndarray of shape (n,)
+
+    Examples
+    --------
+    >>> [each.tolist() for each in pixels_at((3, None, None), np.array([1, 2]), np.array([5, 6]))]
+    [[3, 3], [1, 2], [5, 6]]
+    """
+    sides = iter((rows, columns))
+    return tuple(
+        next(sides) if index is None else np.full(len(rows), index, dtype=np.intp)
+        for index in plane
+    )
