@@ -34,6 +34,9 @@ SETTLED_MS = 250
 RECHECK_MS = 400
 
 
+PROPOSING = ("segment_everything", "next_proposal", "accept_all")
+
+
 class Controller(QObject):
     """One viewer's annotation; also the `mouse.Listener`.
 
@@ -148,7 +151,9 @@ class Controller(QObject):
             fits = work.labels is None if new else labels is None or work.labels == labels
             if same and fits:
                 return work
-        work = Work(self.viewer, image, self.complain, self.classes, channel_axis, labels)
+        work = Work(
+            self.viewer, image, self.complain, self.classes, self.recheck_soon, channel_axis, labels
+        )
         self._works.append(work)
         return work
 
@@ -367,7 +372,7 @@ class Controller(QObject):
         action : str
             One of the actions of `KEYS`, ``"accept_all"`` or ``"restore"``.
         """
-        where = self.proposing if hasattr(self.proposing, action) else self
+        where = self.proposing if action in PROPOSING else self
         try:
             getattr(where, action)()
         except (SamPluginsError, ValueError, OSError) as error:
@@ -377,7 +382,10 @@ class Controller(QObject):
     def commit(self) -> None:
         """Keep the mask as an object; if its answer is under way, as soon as it comes."""
         session = self.session
-        if session is None or self.work is None or self._commit_at is not None:
+        if session is None or self.work is None:
+            return
+        if self._commit_at is not None:
+            self._waiting.append(partial(self.run, "commit"))
             return
         if session.waiting:
             self._commit_at = session.version

@@ -13,6 +13,8 @@ import numpy as np
 
 LEFT, RIGHT = 1, 2
 
+MODIFIERS = ("Alt", "Shift", "Control", "Meta")
+
 # A press that moves less than this, in pixels of the screen, is a click.
 CLICK_TOLERANCE = 5
 
@@ -50,7 +52,8 @@ def drag_callback(listener: Listener) -> Callable[[Any, Any], Iterator[None]]:
         # With Space held the layer may be panned, see `hold_to_pan`.
         if event.button not in (LEFT, RIGHT) or layer.mouse_pan:
             return
-        modifiers = {str(modifier) for modifier in event.modifiers}
+        # napari's modifiers are equal to their names, but have other hashes.
+        modifiers = [name for name in MODIFIERS if name in list(event.modifiers)]
         positive = event.button == LEFT and "Alt" not in modifiers
         start_on_screen = np.asarray(event.pos, dtype=np.float64)
         stroke = [np.array(event.position)]
@@ -66,7 +69,7 @@ def drag_callback(listener: Listener) -> Callable[[Any, Any], Iterator[None]]:
         if moved:
             stroke.append(np.array(event.position))
             _tell_drag(listener, stroke, modifiers, positive, finished=True)
-        elif modifiers & {"Control", "Meta"}:
+        elif "Control" in modifiers or "Meta" in modifiers:
             listener.picked(stroke[0])
         else:
             listener.clicked(stroke[0], positive=positive)
@@ -75,7 +78,7 @@ def drag_callback(listener: Listener) -> Callable[[Any, Any], Iterator[None]]:
 
 
 def _tell_drag(
-    listener: Listener, stroke: list[Any], modifiers: set[str], positive: bool, *, finished: bool
+    listener: Listener, stroke: list[Any], modifiers: list[str], positive: bool, *, finished: bool
 ) -> None:
     if "Shift" in modifiers:
         listener.scribbled(stroke, positive=positive, finished=finished)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt, Signal
-from qtpy.QtGui import QColor
+from qtpy.QtCore import QModelIndex, Qt, Signal
+from qtpy.QtGui import QStandardItem, QStandardItemModel
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidget
 
 from napari_sam.classes import Classes
@@ -21,21 +21,29 @@ COLUMNS = ("id", "class", "area", "predicted IoU", "prompts")
 CLASS_COLUMN = COLUMNS.index("class")
 
 
-class ObjectsModel(QAbstractTableModel):
+class ObjectsModel(QStandardItemModel):
     """Objects of an image, one a row; those that have lost all pixels are left out.
 
     Parameters
     ----------
     classes : Classes
         Names and colours.
+
+    Notes
+    -----
+    Qt's own items and no model in Python: PySide6 loses references to what one returns to Qt, until
+    the interpreter ends.
     """
 
     class_edited = Signal(object, str)
 
     def __init__(self, classes: Classes, parent: Any = None) -> None:
-        super().__init__(parent)
+        super().__init__(0, len(COLUMNS), parent)
+        self.setHorizontalHeaderLabels(list(COLUMNS))
         self._classes = classes
         self._objects: list[Row] = []
+        self._filling = False
+        self.itemChanged.connect(self._on_edited)
 
     def show(self, work: Work | None, gone: set[int]) -> None:
         """Show an image's objects as they are now.
@@ -50,60 +58,23 @@ class ObjectsModel(QAbstractTableModel):
         objects = [] if work is None else list(work.objects())
         objects = [each for each in objects if each[1].area and each[1].id not in gone]
         objects.sort(key=lambda each: each[1].id)
-        if [each[1].id for each in objects] == [each[1].id for each in self._objects]:
-            self._objects = objects
-            if objects:
-                last = self.index(len(objects) - 1, len(COLUMNS) - 1)
-                self.dataChanged.emit(self.index(0, 0), last)
-            return
-        self.beginResetModel()
+        self._filling = True
+        self.setRowCount(len(objects))
+        for row, (plane, record) in enumerate(objects):
+            if row >= len(self._objects) or self._objects[row][1] is not record:
+                self._fill(row, record)
         self._objects = objects
-        self.endResetModel()
+        self._filling = False
 
-    def object_at(self, row: int) -> Row | None:
-        """The object in a row.
+    def _fill(self, row: int, record: ObjectRecord) -> None:
+        for column, text in enumerate(self._texts(record)):
+            item = QStandardItem(text)
+            item.setEditable(column == CLASS_COLUMN)
+            if column == CLASS_COLUMN:
+                item.setIcon(self._classes.icon(record.class_id))
+            self.setItem(row, column, item)
 
-        Parameters
-        ----------
-        row : int
-
-        Returns
-        -------
-        (plane, ObjectRecord) or None
-        """
-        return self._objects[row] if 0 <= row < len(self._objects) else None
-
-    def rowCount(self, parent: QModelIndex | None = None) -> int:  # noqa: N802 - Qt's name
-        """How many objects."""
-        return 0 if parent is not None and parent.isValid() else len(self._objects)
-
-    def columnCount(self, parent: QModelIndex | None = None) -> int:  # noqa: N802 - Qt's name
-        """How many facts about each."""
-        return 0 if parent is not None and parent.isValid() else len(COLUMNS)
-
-    def headerData(  # noqa: N802 - Qt's name
-        self, section: int, orientation: Any, role: int = Qt.ItemDataRole.DisplayRole
-    ) -> Any:
-        """Titles of the columns."""
-        if role == Qt.ItemDataRole.DisplayRole and orientation == Qt.Orientation.Horizontal:
-            return COLUMNS[section]
-        return None
-
-    def flags(self, index: QModelIndex) -> Any:
-        """Classes can be edited."""
-        flags = super().flags(index)
-        return flags | Qt.ItemFlag.ItemIsEditable if index.column() == CLASS_COLUMN else flags
-
-    def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        """One cell."""
-        found = self.object_at(index.row())
-        if found is None:
-            return None
-        record = found[1]
-        if role == Qt.ItemDataRole.DecorationRole and index.column() == CLASS_COLUMN:
-            return QColor(*self._classes.colour_of(record.class_id))
-        if role not in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.EditRole):
-            return None
+    def _texts(self, record: ObjectRecord) -> tuple[str, ...]:
         said, iou = record.prompts, record.predicted_iou
         parts = [
             f"{said.labels.count(1)} +" if 1 in said.labels else "",
@@ -118,17 +89,25 @@ class ObjectsModel(QAbstractTableModel):
             str(record.area),
             "" if iou is None else f"{iou:.2f}",
             ", ".join(part for part in parts if part),
-        )[index.column()]
+        )
 
-    def setData(  # noqa: N802 - Qt's name
-        self, index: QModelIndex, value: Any, role: int = Qt.ItemDataRole.EditRole
-    ) -> bool:
-        """Edit a class."""
-        found = self.object_at(index.row())
-        if found is None or index.column() != CLASS_COLUMN or role != Qt.ItemDataRole.EditRole:
-            return False
-        self.class_edited.emit(found, str(value))
-        return True
+    def object_at(self, row: int) -> Row | None:
+        """The object in a row.
+
+        Parameters
+        ----------
+        row : int
+
+        Returns
+        -------
+        (plane, ObjectRecord) or None
+        """
+        return self._objects[row] if 0 <= row < len(self._objects) else None
+
+    def _on_edited(self, item: QStandardItem) -> None:
+        found = self.object_at(item.row())
+        if not self._filling and found is not None and item.column() == CLASS_COLUMN:
+            self.class_edited.emit(found, item.text())
 
 
 class ObjectsTable(QTableView):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QSize, Qt
 from qtpy.QtWidgets import (
     QComboBox,
     QFormLayout,
@@ -36,6 +36,9 @@ OVERLAPS = {
     "background": "only on background",
 }
 NEW_LABELS = "new layer"
+
+# Pixels that the widget asks for.
+WIDTH, HEIGHT = 330, 600
 
 
 class SegmentAnythingWidget(QWidget):
@@ -156,14 +159,14 @@ class SegmentAnythingWidget(QWidget):
         ):
             layout.addWidget(_collapsible(title, widget, is_open=is_open))
         layout.addStretch()
-        scroll = QScrollArea()
+        scroll = _SteadyScrollArea()
         scroll.setWidgetResizable(True)
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         scroll.setWidget(inner)
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.addWidget(scroll)
-        self.setMinimumWidth(290)
+        self.setMinimumWidth(WIDTH)
 
     # ---- who hears whom --------------------------------------------------------------------
 
@@ -348,6 +351,13 @@ class SegmentAnythingWidget(QWidget):
         self.viewer.layers.selection.events.active.disconnect(self._on_active)
         self.controller.close()
         super().closeEvent(event)
+
+
+class _SteadyScrollArea(QScrollArea):
+    """Asks for the same room whatever is in it: the canvas must not move while a person clicks."""
+
+    def sizeHint(self) -> QSize:  # noqa: N802 - Qt's name
+        return QSize(WIDTH, HEIGHT)
 
 
 def _is(layer: Any, kind: str) -> bool:

@@ -40,6 +40,8 @@ class Work:
         Called with a problem that does not stop the work, such as a full disk.
     classes : Classes
         The window's.
+    on_drawn : callable
+        Called whenever the labels are drawn anew, by whoever changed them.
     channel_axis : int, optional
         Its axis that holds channels.
     labels : napari.layers.Labels, optional
@@ -50,6 +52,7 @@ class Work:
     image: Any
     complain: Callable[[Exception], None]
     classes: Classes
+    on_drawn: Callable[[], None]
     channel_axis: int | None = None
     labels: Any = None
     folder: SessionFolder = field(init=False)
@@ -62,7 +65,14 @@ class Work:
         key = image_key(self.stack, source=source)
         self.folder = SessionFolder(key, complain=self.complain)
         if self.labels is not None:
-            self.labels.events.paint.connect(self._on_paint)
+            self._watch()
+
+    def _watch(self) -> None:
+        self.labels.events.paint.connect(self._on_paint)
+        self.labels.events.set_data.connect(self._on_drawn)
+
+    def _on_drawn(self, event: Any) -> None:
+        self.on_drawn()
 
     @property
     def stack(self) -> ImageStack:
@@ -126,7 +136,7 @@ class Work:
         layers.move(layers.index(self.labels), layers.index(self.image) + 1)
         layers.selection.active = active
         self.highest = self.highest or 0
-        self.labels.events.paint.connect(self._on_paint)
+        self._watch()
 
     def taken(self) -> int:
         """The highest label that is or was in use."""
@@ -227,6 +237,7 @@ class Work:
         self.folder.close()
         if self.labels is not None:
             self.labels.events.paint.disconnect(self._on_paint)
+            self.labels.events.set_data.disconnect(self._on_drawn)
 
 
 class SliceTarget:
