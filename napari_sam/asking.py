@@ -1,4 +1,4 @@
-"""``Asking``: the model's part. Which region is embedded, and what is asked about it, off-thread."""
+"""``Asking``: the model's part, off-thread. Which region is embedded, what is asked about it."""
 
 from __future__ import annotations
 

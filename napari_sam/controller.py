@@ -1,4 +1,4 @@
-"""``Controller``: what the person does becomes actions of the session, what comes of it is shown."""
+"""``Controller``: what a person does becomes actions of a session, and is shown."""
 
 from __future__ import annotations
 
@@ -76,6 +76,7 @@ class Controller(QObject):
         self.layers = PromptLayers(viewer, self._on_created)
         self._settling = self._timer(SETTLED_MS, self.embed)
         self._painting = self._timer(0, self.paint)
+        self._activating = self._timer(0, self.activate)
         self._rechecking = self._timer(RECHECK_MS, self._recheck)
         bind_viewer(viewer, self.run)
         dims, layers, camera = viewer.dims.events, viewer.layers.events, camera_of(viewer).events
@@ -133,17 +134,23 @@ class Controller(QObject):
             Whether objects go to a new layer, whatever there was before.
         """
         self._reset()
-        self.work = None
+        self.work = self.plane = None
         if image is not None:
             self.work = self._work_on(image, channel_axis, labels, new_labels)
         self._refresh_plane()
         if self.work is not None:
             self.layers.attach(self.work.transform, len(self.work.shape))
-            self.layers.activate()
+            # After the event that brought the image: napari selects a layer once it is inserted.
+            self._activating.start()
         else:
             self.layers.remove()
         self.work_changed.emit()
         self._settling.start()
+
+    def activate(self) -> None:
+        """Select the prompts, so that clicks go there."""
+        if self.work is not None:
+            self.layers.activate()
 
     def _work_on(self, image: Any, channel_axis: int | None, labels: Any, new: bool) -> Work:
         for work in reversed(self._works):
@@ -344,7 +351,9 @@ class Controller(QObject):
         view = self.view()
         if view is not None and self.session is not None and self.session.prompts.empty:
             self.status.emit("Encoding the image ...")
-            self.asking.embed(view, lambda: self.status.emit("Ready: click on an object"), self.failed)
+            self.asking.embed(
+                view, lambda: self.status.emit("Ready: click on an object"), self.failed
+            )
 
     def cancel(self) -> None:
         """Stop everything that runs in the background."""
@@ -554,7 +563,7 @@ class Controller(QObject):
 
     def close(self) -> None:
         """Let go of the viewer; labels stay."""
-        for timer in (self._settling, self._painting, self._rechecking):
+        for timer in (self._settling, self._painting, self._activating, self._rechecking):
             timer.stop()
         self.worker.close()
         for event, slot in self._connections:

@@ -149,8 +149,9 @@ def visible_box(viewer: napari.Viewer, layer: Any, plane: Plane) -> Box | None:
         corners = corners * factors[: corners.shape[1]]
     rows, columns = (axis for axis, index in enumerate(plane) if index is None)
     height, width = plane_size(plane, image_shape(layer))
-    y0, y1 = np.clip(np.sort(corners[:, rows]) + [0, 1], 0, height)
-    x0, x1 = np.clip(np.sort(corners[:, columns]) + [0, 1], 0, width)
+    # Both corners are pixels, the last one included.
+    y0, y1 = np.clip(np.add(np.sort(corners[:, rows]), (0, 1)), 0, height)
+    x0, x1 = np.clip(np.add(np.sort(corners[:, columns]), (0, 1)), 0, width)
     if x1 - x0 < 2 or y1 - y0 < 2:
         return None
     return float(x0), float(y0), float(x1), float(y1)
@@ -188,7 +189,9 @@ def transform_of(layer: Any, channel_axis: int | None = None) -> dict[str, Any]:
     }
 
 
-def shifted(transform: dict[str, Any], offset: NDArray[np.float64], step: int) -> dict[str, Any]:
+def shifted(
+    transform: dict[str, Any], offset: NDArray[np.float64], step: int | NDArray[np.integer]
+) -> dict[str, Any]:
     """Scale and translation of a crop, every ``step``-th pixel of it, so that it lies in place.
 
     Parameters
@@ -197,8 +200,8 @@ def shifted(transform: dict[str, Any], offset: NDArray[np.float64], step: int) -
         Of the whole, from `transform_of`.
     offset : ndarray of shape (ndim,), float64
         Of the crop's first pixel in the whole, in pixels.
-    step : int
-        Along the axes whose offset is not an index of one plane.
+    step : int or ndarray of shape (ndim,), integer
+        Pixels of the whole to one of the crop.
 
     Returns
     -------

@@ -185,9 +185,7 @@ class PromptLayers:
 
     # ---- what they show --------------------------------------------------------------------
 
-    def show_prompts(
-        self, plane: Plane, said: PromptState, *, screen_pixel: float = 1.0
-    ) -> None:
+    def show_prompts(self, plane: Plane, said: PromptState, *, screen_pixel: float = 1.0) -> None:
         """Draw points and boxes.
 
         Parameters
@@ -208,9 +206,7 @@ class PromptLayers:
             prompts.selected_data = set()
         self.show_boxes(plane, list(said.boxes), screen_pixel=screen_pixel)
 
-    def show_boxes(
-        self, plane: Plane, boxes: list[Any], *, screen_pixel: float = 1.0
-    ) -> None:
+    def show_boxes(self, plane: Plane, boxes: list[Any], *, screen_pixel: float = 1.0) -> None:
         """Draw boxes only.
 
         Parameters

@@ -60,7 +60,7 @@ class ObjectsModel(QStandardItemModel):
         objects.sort(key=lambda each: each[1].id)
         self._filling = True
         self.setRowCount(len(objects))
-        for row, (plane, record) in enumerate(objects):
+        for row, (_, record) in enumerate(objects):
             if row >= len(self._objects) or self._objects[row][1] is not record:
                 self._fill(row, record)
         self._objects = objects
@@ -132,7 +132,7 @@ class ObjectsTable(QTableView):
         self.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         self.horizontalHeader().setStretchLastSection(True)
         self.setToolTip(
-            "Click: see the object. Double click on the class: rename it. Delete: remove the object."
+            "Click: see the object. Double click on the class: change it. Delete: remove the object"
         )
         self.clicked.connect(self._on_clicked)
 

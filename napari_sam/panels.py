@@ -120,7 +120,7 @@ class ImagePanel(QWidget):
             else:
                 low, high = self._layer.contrast_limits
                 details["limits"] = (float(low), float(high))
-        return Normalization(kind=kind, **details)  # type: ignore[arg-type]
+        return Normalization(kind=kind, **details)
 
     def _tell(self, *_: Any) -> None:
         for each in (self.low, self.high):
@@ -164,9 +164,9 @@ class EverythingPanel(QWidget):
         form.addRow("stability", self.stability)
         form.addRow("area from", self.area)
         form.addRow(buttons)
-        self.propose.clicked.connect(lambda: self.asked.emit())
-        self.accept.clicked.connect(lambda: self.accepted.emit())
-        self.next.clicked.connect(lambda: self.next_asked.emit())
+        self.propose.clicked.connect(lambda _: self.asked.emit())
+        self.accept.clicked.connect(lambda _: self.accepted.emit())
+        self.next.clicked.connect(lambda _: self.next_asked.emit())
         self.points.valueChanged.connect(self.points_changed)
         for name, widget in (
             ("pred_iou", self.iou),

@@ -145,6 +145,7 @@ class SegmentAnythingWidget(QWidget):
         layout.addLayout(second)
         for widget in (self.polarity, self.tool, self.one_click, self.box_to_object):
             layout.addWidget(widget)
+        self.sections: dict[str, QCollapsible] = {}
         details = QWidget()
         overlap = QFormLayout(details)
         overlap.addRow("on overlap", self.overlap)
@@ -157,7 +158,8 @@ class SegmentAnythingWidget(QWidget):
             ("Values and channels", self.image_panel, False),
             ("Mouse and keys", HelpPanel(), False),
         ):
-            layout.addWidget(_collapsible(title, widget, is_open=is_open))
+            self.sections[title] = _collapsible(title, widget, is_open=is_open)
+            layout.addWidget(self.sections[title])
         layout.addStretch()
         scroll = _SteadyScrollArea()
         scroll.setWidgetResizable(True)
@@ -174,9 +176,7 @@ class SegmentAnythingWidget(QWidget):
         controller, everything = self.controller, self.everything
         self.image.activated.connect(self._on_image)
         self.labels.activated.connect(self._on_labels)
-        self.model.activated.connect(
-            lambda: controller.set_options(model=self.model.currentData())
-        )
+        self.model.activated.connect(lambda: controller.set_options(model=self.model.currentData()))
         self.device.activated.connect(
             lambda: controller.set_options(device=self.device.currentText())
         )
@@ -193,7 +193,7 @@ class SegmentAnythingWidget(QWidget):
         for name in ("commit", "undo", "clear", "cycle"):
             getattr(self, name).clicked.connect(lambda _, name=name: controller.run(name))
         self.polarity.clicked.connect(lambda: controller.run("toggle_polarity"))
-        self.tool.clicked.connect(lambda: controller.layers.activate())
+        self.tool.clicked.connect(controller.activate)
         self.cancel.clicked.connect(controller.cancel)
         self.restore.clicked.connect(self.restore_session)
         self.image_panel.normalization_changed.connect(
@@ -207,7 +207,9 @@ class SegmentAnythingWidget(QWidget):
             lambda changes: controller.proposing.set_thresholds(**changes)
         )
         everything.points_changed.connect(controller.proposing.set_points)
-        self.objects.class_edited.connect(lambda row, name: controller.set_class(*row, name))
+        self.objects.class_edited.connect(
+            lambda row, name: controller.set_class(row[0], row[1], name)
+        )
         self.table.chosen.connect(lambda row: controller.show_object(*row))
         self.table.delete_pressed.connect(lambda row: controller.delete_object(*row))
         controller.changed.connect(self._on_changed)

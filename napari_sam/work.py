@@ -1,4 +1,4 @@
-"""``Work``: one image under annotation in one viewer: a session a slice, its labels, its journals."""
+"""``Work``: one image under annotation: a session a slice, its labels, its journals."""
 
 from __future__ import annotations
 
@@ -289,4 +289,3 @@ class SliceTarget:
     def highest(self) -> int:
         """The highest label that is or was in use."""
         return self._work.taken()
-

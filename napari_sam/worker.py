@@ -190,7 +190,7 @@ class Worker(QObject):
             result = task.job(task)
         except CancelledError:
             task.cancel()
-        except Exception as error:  # noqa: BLE001 - shown to the person, whatever it is
+        except Exception as error:
             problem = error
         with self._wake:
             self._running.pop(task.kind, None)

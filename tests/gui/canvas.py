@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
 from qtpy.QtGui import QMouseEvent
 from qtpy.QtTest import QTest
@@ -40,7 +42,7 @@ def drag(viewer, positions, *, button=LEFT, modifier=NO_MODIFIER, steps=4):
     pixels = [world_to_pixel(viewer, position) for position in positions]
     QTest.mouseMove(native, pixels[0])
     QTest.mousePress(native, button, modifier, pixels[0])
-    for start, stop in zip(pixels[:-1], pixels[1:], strict=True):
+    for start, stop in pairwise(pixels):
         for step in range(1, steps + 1):
             at = QPointF(start) + (QPointF(stop) - QPointF(start)) * step / steps
             moved = QMouseEvent(

@@ -57,11 +57,13 @@ class Window:
     def idle(self):
         """Until nothing runs in the background, nothing waits for an answer, all is drawn."""
         controller = self.controller
-        timers = (controller._settling, controller._painting)
+        timers = (controller._settling, controller._painting, controller._activating)
         self.until(
-            lambda: not controller.worker.busy()
-            and controller._commit_at is None
-            and not any(timer.isActive() for timer in timers)
+            lambda: (
+                not controller.worker.busy()
+                and controller._commit_at is None
+                and not any(timer.isActive() for timer in timers)
+            )
         )
 
     def mask(self):

@@ -46,7 +46,6 @@ def test_one_click_and_n_a_coin(open_widget, coins):
     window.idle()
     assert actions == 48
     found = ious(window.labels, masks)
-    print(f"one click and N a coin: {actions} actions, mean IoU {np.mean(found):.3f}")
     assert np.mean(found) > 0.92
     assert min(found) > 0.8
 
@@ -60,7 +59,6 @@ def test_one_click_a_coin(open_widget, coins):
     window.until(lambda: len(window.session.objects) == len(masks))
     window.idle()
     found = ious(window.labels, masks)
-    print(f"one click a coin: {len(masks)} actions, mean IoU {np.mean(found):.3f}")
     assert np.mean(found) > 0.92
     # One undo takes the object and its click together.
     press(window.viewer, "u")
@@ -77,7 +75,6 @@ def test_one_box_a_coin(open_widget, coins):
     window.until(lambda: len(window.session.objects) == len(masks))
     window.idle()
     found = ious(window.labels, masks)
-    print(f"one box a coin: {len(masks)} actions, mean IoU {np.mean(found):.3f}")
     assert np.mean(found) > 0.95
     assert min(found) > 0.9
 

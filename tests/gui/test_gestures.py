@@ -53,9 +53,11 @@ def test_polarity(window):
 
 
 def test_a_box_is_drawn_while_it_is_dragged_and_the_camera_stays(window):
-    camera = window.controller.viewer.scene.camera if hasattr(
-        window.viewer, "scene"
-    ) else window.viewer.camera
+    camera = (
+        window.controller.viewer.scene.camera
+        if hasattr(window.viewer, "scene")
+        else window.viewer.camera
+    )
     before = tuple(camera.center)
     drag(window.viewer, [(20, 20), (80, 90)])
     assert tuple(camera.center) == before
@@ -74,7 +76,11 @@ def test_a_scribble(window, coins):
     y = (rows.start + rows.stop) / 2
     drag(
         window.viewer,
-        [(y, columns.start + 8), (y + 3, (columns.start + columns.stop) / 2), (y, columns.stop - 8)],
+        [
+            (y, columns.start + 8),
+            (y + 3, (columns.start + columns.stop) / 2),
+            (y, columns.stop - 8),
+        ],
         modifier=SHIFT,
     )
     said = window.session.prompts
@@ -170,7 +176,7 @@ def test_a_newer_click_replaces_an_older_one(window, coins):
 
 
 def test_everything_sliders_next_and_accept(window, coins):
-    image, masks = coins
+    masks = coins[1]
     click(window.viewer, ndimage.center_of_mass(masks[0]))
     press(window.viewer, "n")
     window.until(lambda: len(window.session.objects) == 1)

@@ -1,4 +1,4 @@
-"""Layers in any order and place: nothing raises, nothing is cleared, masks lie where one clicked."""
+"""Layers in any order and place: nothing raises or is cleared, masks lie where one clicked."""
 
 from __future__ import annotations
 
