@@ -7,6 +7,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from sam_plugins.masks.streaming import summarize
 from sam_plugins.prediction import Prediction
 from sam_plugins.session.cutouts import Cutout
 from sam_plugins.session.regions import Region
@@ -64,4 +65,10 @@ class Answer:
 
     def _cutout(self, index: int) -> Cutout:
         """A candidate's mask in pixels of the image; made when first asked for."""
-        return self.region.cutout(self.prediction.mask(index))
+        prediction = self.prediction
+        found = summarize(
+            prediction.low_resolution_logits[index][None],
+            prediction.frame,
+            threshold=prediction.threshold,
+        )
+        return self.region.place(Cutout.from_rle(found.rles[0]))

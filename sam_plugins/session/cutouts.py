@@ -64,6 +64,32 @@ class Cutout:
         x, y = self.corner
         return Cutout(self.mask[top:bottom, left:right], (int(x + left), int(y + top)))
 
+    @classmethod
+    def from_rle(cls, encoded: dict[str, Any]) -> Cutout:
+        """Cut a run-length encoded mask to its box, without unrolling the rest of it.
+
+        Parameters
+        ----------
+        encoded : dict
+            COCO RLE, compressed or not.
+
+        Returns
+        -------
+        Cutout
+            Tight.
+        """
+        height = int(encoded["size"][0])
+        runs = rle.to_runs(encoded)
+        edges = np.concatenate([[0], np.cumsum(runs)])
+        # Foreground begins after the first run and ends with the last run of an odd index.
+        first, last = int(edges[min(1, len(runs))]), int(edges[len(runs) // 2 * 2])
+        if last <= first:
+            return cls(np.zeros((0, 0), dtype=bool))
+        left, right = first // height, (last - 1) // height + 1
+        lengths = np.diff(edges.clip(left * height, right * height))
+        columns = np.repeat(np.arange(len(runs)) % 2 == 1, lengths)
+        return cls(columns.reshape(right - left, height).T, (left, 0)).tight()
+
     def within(self, box: Box) -> NDArray[np.bool_]:
         """Give the mask in another box of the image.
 

@@ -47,7 +47,7 @@ class ProposalQueue:
 
     def _cutout(self, index: int) -> Cutout:
         """A proposal's mask in pixels of the image; made when first asked for."""
-        return self.region.cutout(self.records[index].mask())
+        return self.region.place(Cutout.from_rle(self.records[index].segmentation))
 
     def is_open(self, index: int, target: Target) -> bool:
         """Tell whether a proposal is still to be labelled.

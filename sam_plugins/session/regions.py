@@ -105,7 +105,21 @@ class Region:
         Cutout
             In pixels of the image, cut to what is in the mask.
         """
-        found = Cutout(mask).tight()
+        return self.place(Cutout(mask).tight())
+
+    def place(self, found: Cutout) -> Cutout:
+        """Bring a cutout of the region back into the image.
+
+        Parameters
+        ----------
+        found : Cutout
+            In pixels of the region.
+
+        Returns
+        -------
+        Cutout
+            In pixels of the image.
+        """
         x0, y0, x1, y1 = self.box
         x, y = (start + self.step * at for start, at in zip((x0, y0), found.corner, strict=True))
         large = found.mask

@@ -253,13 +253,15 @@ class Session:
             logits = before.logits(steps[-2].candidate)
         return self.prompts.prompt(region, logits)
 
-    def answer(self, prediction: Prediction, version: int, *, region: Region | None = None) -> bool:
+    def answer(
+        self, prediction: Prediction | Answer, version: int, *, region: Region | None = None
+    ) -> bool:
         """Take a model's answer.
 
         Parameters
         ----------
-        prediction : Prediction
-            To `prompt`.
+        prediction : Prediction or Answer
+            To `prompt`. An answer knows its region, and may have made its masks elsewhere.
         version : int
             The session's when it was asked.
         region : Region, optional
@@ -273,9 +275,22 @@ class Session:
         if version != self.version or not self._state.steps:
             return False
         step = self._state.steps[-1]
-        step.answer = Answer(prediction, region or Region.whole(self.image_size))
+        if not isinstance(prediction, Answer):
+            prediction = Answer(prediction, region or Region.whole(self.image_size))
+        step.answer = prediction
         step.candidate = step.answer.best
         return True
+
+    @property
+    def waiting(self) -> bool:
+        """Whether something was said that no model has answered yet."""
+        return bool(self._state.steps) and self._state.steps[-1].cutout is None
+
+    def forget_answers(self) -> None:
+        """Drop the model's answers about the current object: another model is to be asked."""
+        for step in self._state.steps:
+            step.answer, step.candidate = None, 0
+        self.version += 1
 
     @property
     def candidates(self) -> int:
