@@ -88,12 +88,15 @@ class View:
         Model and normalisation.
     visible : tuple of float or None
         x0, y0, x1, y1 of what is seen; None for the whole slice.
+    embedded : dict
+        The embedding of the last time, by all that it depends on. Used in the worker's thread only.
     """
 
     work: Work
     plane: Plane
     options: Options
     visible: Any
+    embedded: dict[Any, ImageEmbedding]
 
     def embed(
         self, task: Task, *, include: Any = None, region: Box | None = None
@@ -123,10 +126,15 @@ class View:
             size, predictor.model.frame_size, visible=self.visible, include=include
         )
         task.pause()
-        settings = find_normalization(stack, self.plane, self.options.normalization)
-        embedding = embed_region(predictor, stack, self.plane, box, normalization=settings)
+        # The cache knows an image by its content, which takes time to read: not at each click.
+        key = (predictor, self.work, self.plane, box, self.options.normalization)
+        if key not in self.embedded:
+            settings = find_normalization(stack, self.plane, self.options.normalization)
+            found = embed_region(predictor, stack, self.plane, box, normalization=settings)
+            self.embedded.clear()
+            self.embedded[key] = found
         task.pause()
-        return predictor, embedding, box
+        return predictor, self.embedded[key], box
 
 
 class Asking(QObject):
@@ -137,6 +145,12 @@ class Asking(QObject):
         self._viewer = viewer
         self._worker = worker
         self.region: Box | None = None
+        self._embedded: dict[Any, ImageEmbedding] = {}
+
+    def forget(self) -> None:
+        """Look at the image anew: it is another one, or was changed."""
+        self.region = None
+        self._embedded = {}
 
     def view(self, work: Work, plane: Plane, options: Options) -> View:
         """What a slice looks like now.
@@ -155,7 +169,7 @@ class Asking(QObject):
         View
         """
         seen = visible_box(self._viewer, work.image, plane) if options.follow_zoom else None
-        return View(work, plane, options, seen)
+        return View(work, plane, options, seen, self._embedded)
 
     def ask(self, view: View, done: Callable[[], None], failed: Failed) -> None:
         """Ask about the current object of a slice, if something was said that waits for an answer.

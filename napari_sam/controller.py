@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 # The window waits this long for the view to come to rest before it embeds what is seen.
 SETTLED_MS = 250
 
+# A click is drawn with its mask, or after this long if the model takes longer: drawing twice
+# would take the processor from the model.
+DRAWN_MS = 50
+
 # And this long after a change of the labels before it looks which objects are left.
 RECHECK_MS = 400
 
@@ -162,6 +166,7 @@ class Controller(QObject):
             self.viewer, image, self.complain, self.classes, self.recheck_soon, channel_axis, labels
         )
         self._works.append(work)
+        image.events.data.connect(self._on_image_changed)
         return work
 
     def set_options(self, **changes: Any) -> None:
@@ -188,9 +193,13 @@ class Controller(QObject):
         for kind in ("embed", "click"):
             self.worker.cancel(kind)
         self.proposing.clear()
-        self.asking.region = None
+        self.asking.forget()
 
     # ---- events of the viewer --------------------------------------------------------------
+
+    def _on_image_changed(self, _: Any = None) -> None:
+        self.asking.forget()
+        self._settling.start()
 
     def _on_created(self, role: str, layer: Any) -> None:
         bind_layer(layer, self.run)
@@ -232,7 +241,7 @@ class Controller(QObject):
             self.plane = plane
             self._reset()
             self._ask()
-        self._painting.start()
+        self._painting.start(0)
 
     # ---- gestures: see `mouse.Listener` ----------------------------------------------------
 
@@ -265,7 +274,7 @@ class Controller(QObject):
             self._when_free(
                 lambda session: session.add_box(x0, y0, x1, y1), commit=self.options.box_to_object
             )
-        self._painting.start()
+        self._painting.start(0)
 
     def scribbled(self, stroke: list[Any], *, positive: bool, finished: bool) -> None:
         """A drag with Shift on the prompts."""
@@ -536,8 +545,9 @@ class Controller(QObject):
     # ---- showing ---------------------------------------------------------------------------
 
     def show(self) -> None:
-        """Draw the object under way as soon as events are done, and tell that it changed."""
-        self._painting.start()
+        """Draw the object under way soon, and tell that it changed."""
+        waiting = self.session is not None and self.session.waiting
+        self._painting.start(DRAWN_MS if waiting else 0)
         self.changed.emit()
 
     def paint(self) -> None:

@@ -82,13 +82,23 @@ class Patch:
         """Write it as JSON values: for each change of one label to another, a mask in a box."""
         x0, y0, x1, y1 = self.box
         pieces = []
-        for before, after in np.unique(np.stack([self.before, self.values], 1), axis=0):
+        for before, after in self._changes():
             chosen = (self.before == before) & (self.values == after)
             mask = np.zeros((y1 - y0, x1 - x0), dtype=bool)
             mask[self.rows[chosen] - y0, self.columns[chosen] - x0] = True
             piece = {"before": int(before), "after": int(after), "corner": [x0, y0]}
             pieces.append({**piece, "mask": rle.encode(mask)})
         return pieces
+
+    def _changes(self) -> list[tuple[int, int]]:
+        """Which label becomes which; mostly it is background that becomes one label."""
+        if not len(self):
+            return []
+        first = int(self.before[0]), int(self.values[0])
+        if (self.before == first[0]).all() and (self.values == first[1]).all():
+            return [first]
+        pairs = np.unique(np.stack([self.before, self.values], 1), axis=0)
+        return [(int(before), int(after)) for before, after in pairs]
 
     @classmethod
     def from_json(cls, pieces: Sequence[dict[str, Any]]) -> Patch:

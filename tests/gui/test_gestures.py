@@ -9,6 +9,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from scipy import ndimage
 
+from napari_sam.camera import camera_of
 from tests.gui.canvas import ALT, CONTROL, RIGHT, SHIFT, canvas, click, drag, press
 
 pytestmark = pytest.mark.gui
@@ -53,11 +54,7 @@ def test_polarity(window):
 
 
 def test_a_box_is_drawn_while_it_is_dragged_and_the_camera_stays(window):
-    camera = (
-        window.controller.viewer.scene.camera
-        if hasattr(window.viewer, "scene")
-        else window.viewer.camera
-    )
+    camera = camera_of(window.viewer)
     before = tuple(camera.center)
     drag(window.viewer, [(20, 20), (80, 90)])
     assert tuple(camera.center) == before
@@ -93,12 +90,16 @@ def test_a_scribble(window, coins):
 
 
 def test_space_pans(window):
-    native = canvas(window.viewer).native
+    native, camera = canvas(window.viewer).native, camera_of(window.viewer)
+    before = tuple(camera.center)
     QTest.keyPress(native, Qt.Key.Key_Space)
     drag(window.viewer, [(100, 100), (150, 150)])
     QTest.keyRelease(native, Qt.Key.Key_Space)
     assert window.session.prompts.empty
-    drag(window.viewer, [(100, 100), (150, 150)])
+    assert tuple(camera.center) != before
+    window.idle()
+    assert not window.controller.layers.get("prompts").mouse_pan
+    drag(window.viewer, [(160, 120), (200, 180)])
     assert len(window.session.prompts.boxes) == 1
 
 
@@ -225,7 +226,7 @@ def test_the_table_selects_zooms_and_deletes(window, coins):
     index = window.widget.objects.index(1, 0)
     table.clicked.emit(index)
     box = window.session.objects[2].box
-    camera = (window.viewer.scene if hasattr(window.viewer, "scene") else window.viewer).camera
+    camera = camera_of(window.viewer)
     assert np.allclose(camera.center[-2:], [(box[1] + box[3]) / 2, (box[0] + box[2]) / 2], atol=1)
     table.setCurrentIndex(index)
     QTest.keyClick(table, Qt.Key.Key_Delete)

@@ -8,6 +8,7 @@ from napari.layers import Image, Labels
 from scipy import ndimage
 from skimage import data
 
+from napari_sam.camera import camera_of
 from tests.gui.canvas import click, press
 
 pytestmark = pytest.mark.gui
@@ -258,7 +259,7 @@ def test_a_large_image_is_looked_at_where_one_zooms(open_widget, coins):
     large = np.tile(image, (12, 12)).astype(np.uint16) * 7
     window = open_widget(Image(large, name="large"))
     assert window.controller.asking.region == (0, 0, large.shape[1], large.shape[0])
-    camera = (window.viewer.scene if hasattr(window.viewer, "scene") else window.viewer).camera
+    camera = camera_of(window.viewer)
     camera.center = (0.0, 5 * 303 + 150, 5 * 384 + 190)
     camera.zoom = 2
     window.idle()
