@@ -1,7 +1,7 @@
-"""Make the pictures of the guide to napari: ``python docs/make_napari_screenshots.py``.
+"""Make the pictures of the guide to napari: ``python docs/make_napari_screenshots.py FOLDER``.
 
-Needs a display with OpenGL; without one, ``xvfb-run -a -s "-screen 0 1400x900x24"``. A picture of
-each step is written to the folder named on the command line, docs/images by default has three.
+Needs a display with OpenGL; without one, ``xvfb-run -a -s "-screen 0 1400x900x24"``. A
+picture of each step is written to the folder named on the command line; docs/images has three.
 """
 
 from __future__ import annotations
@@ -18,11 +18,8 @@ import napari
 import numpy as np
 from skimage import data
 
-IMAGES = Path(__file__).parent / "images"
-
-# x, y of some coins, and a box around one.
+# x, y of some coins.
 COINS = ((334, 44), (156, 50), (215, 50), (276, 53), (45, 54))
-BOX = ((233, 10), (292, 82))
 
 
 class Film:
@@ -74,7 +71,7 @@ def main(folder: Path) -> None:
     film.viewer.reset_view()
     film.take("1-ready")
     film.widget.class_name.setEditText("coin")
-    film.controller.set_current_class("coin")
+    film.widget.class_name.lineEdit().editingFinished.emit()
     film.click(*COINS[0])
     film.take("click")
     for spot in COINS[1:]:
@@ -82,7 +79,7 @@ def main(folder: Path) -> None:
         film.click(*spot)
     film.controller.run("commit")
     film.take("2-objects")
-    (x0, y0), (x1, y1) = (60, 85), (130, 155)
+    (x0, y0), (x1, y1) = (82, 106), (123, 146)
     film.controller.boxed(np.array([y0, x0]), np.array([y1, x1]), finished=True)
     film.until(lambda: film.controller.session.cutout is not None)
     film.take("box")
@@ -106,4 +103,4 @@ if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as temporary:
         os.environ["SAM_PLUGINS_SESSIONS"] = os.environ["SAM_PLUGINS_CACHE"] = temporary
         os.environ["NAPARI_CONFIG"] = str(Path(temporary) / "napari.yaml")
-        main(Path(sys.argv[1]) if len(sys.argv) > 1 else IMAGES)
+        main(Path(sys.argv[1]))

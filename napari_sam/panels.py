@@ -148,7 +148,7 @@ class EverythingPanel(QWidget):
         self.points.setToolTip("Points a side of the grid: more find smaller objects, slower")
         self.iou = _slider("Least predicted IoU: how sure the model must be")
         self.stability = _slider("Least stability: how sharp the mask's edge must be")
-        self.area = QSpinBox(minimum=0, maximum=10**9, value=0, singleStep=50)
+        self.area = QSpinBox(minimum=0, maximum=9_999_999, value=0, singleStep=50)
         self.area.setToolTip("Least area, in pixels")
         self.accept = QPushButton("Accept all")
         self.accept.setToolTip("Make all proposals objects; U takes them back")

@@ -38,7 +38,7 @@ OVERLAPS = {
 NEW_LABELS = "new layer"
 
 # Pixels that the widget asks for.
-WIDTH, HEIGHT = 330, 600
+WIDTH, HEIGHT = 350, 600
 
 
 class SegmentAnythingWidget(QWidget):
@@ -83,6 +83,7 @@ class SegmentAnythingWidget(QWidget):
         self.class_name = QComboBox()
         self.class_name.setEditable(True)
         self.class_name.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
+        self.class_name.addItem(self.controller.classes.icon(1), self.controller.classes.name_of(1))
         self.class_name.setToolTip("Class of the next objects; type a new one")
         self.one_click = checkbox("one object per click", "Each click is kept at once")
         self.box_to_object = checkbox("box to object", "Each box is kept at once")
@@ -165,6 +166,12 @@ class SegmentAnythingWidget(QWidget):
         scroll.setWidgetResizable(True)
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         scroll.setWidget(inner)
+        for box in self.findChildren(QComboBox) + inner.findChildren(QComboBox):
+            # However long the names of layers are.
+            box.setSizeAdjustPolicy(
+                QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+            )
+            box.setMinimumContentsLength(5)
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.addWidget(scroll)
@@ -303,6 +310,7 @@ class SegmentAnythingWidget(QWidget):
             self.class_name.blockSignals(True)
             for number in range(self.class_name.count() + 1, len(classes.names) + 1):
                 self.class_name.addItem(classes.icon(number), classes.name_of(number))
+            self.class_name.setCurrentIndex(max(0, self.class_name.findText(text)))
             self.class_name.setEditText(text)
             self.class_name.blockSignals(False)
         if work is not None:
@@ -360,6 +368,11 @@ class _SteadyScrollArea(QScrollArea):
 
     def sizeHint(self) -> QSize:  # noqa: N802 - Qt's name
         return QSize(WIDTH, HEIGHT)
+
+    def resizeEvent(self, event: Any) -> None:  # noqa: N802 - Qt's name
+        """What is in it is as wide as it is, so that nothing is cut off at the side."""
+        super().resizeEvent(event)
+        self.widget().setFixedWidth(self.viewport().width())
 
 
 def _is(layer: Any, kind: str) -> bool:
