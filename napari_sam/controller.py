@@ -72,6 +72,7 @@ class Controller(QObject):
         self._commit_at: int | None = None  # the version whose answer is committed
         self._with_prompts = False
         self._class_id = 1
+        self._closed = False
         self.worker = Worker(self)
         self.worker.started.connect(self._on_busy)
         self.worker.ended.connect(self._on_busy)
@@ -137,6 +138,8 @@ class Controller(QObject):
         new_labels : bool
             Whether objects go to a new layer, whatever there was before.
         """
+        if self._closed:
+            return
         self._reset()
         self.work = self.plane = None
         if image is not None:
@@ -573,6 +576,9 @@ class Controller(QObject):
 
     def close(self) -> None:
         """Let go of the viewer; labels stay."""
+        if self._closed:
+            return
+        self._closed = True
         for timer in (self._settling, self._painting, self._activating, self._rechecking):
             timer.stop()
         self.worker.close()

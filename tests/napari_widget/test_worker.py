@@ -35,8 +35,14 @@ def test_a_result_comes_in_the_window_s_thread(worker, qtbot):
 
 
 def test_a_newer_job_replaces_an_older_one(worker, qtbot):
-    go, seen = threading.Event(), []
-    worker.submit("embed", lambda task: go.wait(10), lambda _: seen.append("blocker"), refuse)
+    started, go, seen = threading.Event(), threading.Event(), []
+
+    def block(task):
+        started.set()
+        go.wait(10)
+
+    worker.submit("embed", block, lambda _: seen.append("blocker"), refuse)
+    assert started.wait(10)
     for number in range(5):
         worker.submit("click", lambda task, number=number: number, seen.append, refuse)
     go.set()
