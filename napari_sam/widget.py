@@ -372,7 +372,7 @@ class _SteadyScrollArea(QScrollArea):
     def resizeEvent(self, event: Any) -> None:  # noqa: N802 - Qt's name
         """What is in it is as wide as it is, so that nothing is cut off at the side."""
         super().resizeEvent(event)
-        self.widget().setFixedWidth(self.viewport().width())
+        self.widget().setMaximumWidth(self.viewport().width())
 
 
 def _is(layer: Any, kind: str) -> bool:
