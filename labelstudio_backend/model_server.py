@@ -1,4 +1,4 @@
-"""An ML backend as Label Studio sees it, ours or another: what Label Studio asks it, asked by us."""
+"""An ML backend as Label Studio sees it, ours or another: its questions, asked by us."""
 
 from __future__ import annotations
 

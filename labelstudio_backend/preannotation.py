@@ -172,5 +172,6 @@ def _alone(url: str, project: int) -> Iterator[None]:
             yield
     except Timeout as error:
         raise BusyError(
-            f"another preannotate of project {project} at {url} is under way; wait for it or stop it"
+            f"another preannotate of project {project} at {url} is under way: wait for it, or "
+            "stop it"
         ) from error

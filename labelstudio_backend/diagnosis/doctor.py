@@ -24,8 +24,8 @@ from labelstudio_backend.model_server import ModelServer, ModelServerError
 HEALTH_SECONDS, SETUP_SECONDS = 1.0, 3.0
 
 SSRF_ADVICE = (
-    "start Label Studio with USE_DEFAULT_BANNED_SUBNETS=false (or with both ML_BLOCK_LOCAL_IP=false "
-    "and SSRF_PROTECTION_ENABLED=false; one of the two is not enough), then remove the model from "
+    "start Label Studio with USE_DEFAULT_BANNED_SUBNETS=false (or with ML_BLOCK_LOCAL_IP=false and "
+    "SSRF_PROTECTION_ENABLED=false; one of the two is not enough), then remove the model from "
     "the project and connect it again"
 )
 REACH_ADVICE = (
@@ -193,7 +193,8 @@ def explain_connection(url: str, error: str) -> Finding:
     if "401" in error:
         return problem(
             f"the model at {url} refuses Label Studio",
-            "Settings > Model > Edit: give the user and password of BASIC_AUTH_USER, BASIC_AUTH_PASS",
+            "Settings > Model > Edit: give the user and password of BASIC_AUTH_USER and "
+            "BASIC_AUTH_PASS",
         )
     if "timed out" in error.lower():
         return problem(

@@ -102,7 +102,7 @@ def _check_labels(masks: list[Element], prompts: list[Element]) -> list[Finding]
 
 
 def _labels(control: Element) -> list[str]:
-    return [label.get("alias") or label.get("value", "") for label in control.iter("Label")]
+    return [label.get("alias") or label.get("value") or "" for label in control.iter("Label")]
 
 
 def _is_smart(control: Element) -> bool:
@@ -114,4 +114,4 @@ def _named(controls: list[Element]) -> str:
 
 
 def _values(images: list[Element]) -> str:
-    return ", ".join(image.get("value") or image.get("valueList", "nothing") for image in images)
+    return ", ".join(image.get("value") or image.get("valueList") or "nothing" for image in images)

@@ -28,6 +28,7 @@ from sam_plugins.cli.embed import embed
 from sam_plugins.cli.evaluate import evaluate
 from sam_plugins.cli.finetune import finetune
 from sam_plugins.cli.info import info
+from sam_plugins.cli.label_studio import label_studio
 from sam_plugins.cli.models import models
 from sam_plugins.cli.predict import predict
 from sam_plugins.cli.pretrain import pretrain
@@ -68,6 +69,7 @@ for command in (demo, segment, predict, embed, convert, info, finetune, pretrain
 app.add_typer(models, name="models")
 app.add_typer(cache, name="cache")
 app.add_typer(evaluate, name="evaluate")
+app.add_typer(label_studio, name="label-studio")
 
 
 def _version(asked: bool) -> None:

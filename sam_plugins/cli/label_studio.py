@@ -1,0 +1,25 @@
+"""``sam-plugins label-studio``: Label Studio's projects, from the command line."""
+
+from __future__ import annotations
+
+import typer
+
+from sam_plugins.cli.label_studio_doctor import doctor
+from sam_plugins.cli.label_studio_preannotate import preannotate
+
+label_studio = typer.Typer(rich_markup_mode=None)
+label_studio.command()(doctor)
+label_studio.command()(preannotate)
+
+
+@label_studio.callback(invoke_without_command=True)
+def about(context: typer.Context) -> None:
+    """Look after a Label Studio server: find out why clicks give no masks, annotate whole projects.
+
+    \b
+    Example:
+      sam-plugins label-studio doctor --url http://localhost:8080 --project 3
+    """
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help(), err=True)
+        raise typer.Exit(2)
