@@ -7,7 +7,7 @@ from itertools import pairwise
 from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
 from qtpy.QtGui import QMouseEvent
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication
+from qtpy.QtWidgets import QApplication, QDockWidget
 
 LEFT, RIGHT = Qt.MouseButton.LeftButton, Qt.MouseButton.RightButton
 NO_MODIFIER = Qt.KeyboardModifier.NoModifier
@@ -64,3 +64,17 @@ def press(viewer, key, modifier=NO_MODIFIER):
     code = getattr(Qt.Key, f"Key_{key.upper()}") if isinstance(key, str) else key
     QTest.keyClick(canvas(viewer).native, code, modifier)
     QApplication.processEvents()
+
+
+def keep_room(viewer, least=200):
+    """Give the canvas its room back, where Qt has given all of it to napari's own docks.
+
+    That happens after hundreds of changes of the selected layer in a window that no window manager
+    looks after; a click on a canvas without a width is an error within vispy.
+    """
+    if canvas(viewer).native.width() < least:
+        window = viewer.window._qt_window
+        docks = [each for each in window.findChildren(QDockWidget) if each.isVisible()]
+        window.resizeDocks(docks, [300] * len(docks), Qt.Orientation.Horizontal)
+        QApplication.processEvents()
+        assert canvas(viewer).native.width() >= least
