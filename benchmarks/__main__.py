@@ -3,7 +3,7 @@
 import argparse
 import importlib
 
-NAMES = ("engine", "postprocessing", "lite", "training", "finetuning")
+NAMES = ("engine", "postprocessing", "lite", "training", "finetuning", "napari")
 
 
 def main() -> None:
