@@ -24,7 +24,7 @@ from sam_plugins.modeling.layers import check_frame
 from sam_plugins.modeling.lite_boxes import fit_to_boxes
 from sam_plugins.modeling.lite_decoder import LiteMaskDecoder
 from sam_plugins.modeling.lite_encoder import LiteImageEncoder
-from sam_plugins.modeling.lite_levels import LevelPrompts
+from sam_plugins.modeling.lite_levels import LevelPrompts, LevelView, join_views, look
 from sam_plugins.modeling.lite_prompts import LitePromptEncoder
 from sam_plugins.modeling.sam import Sam
 
@@ -39,6 +39,9 @@ LARGE_SIDE = 160
 # A mask that its window cuts off by more than this (see `Windows.cut_off`) is a part of something
 # larger: the coarser level answers. A disc cut in the middle has 1.6, one that touches less.
 MOST_CUT_OFF = 0.3
+
+# So many prompts are asked at all levels in one call: below, the calls cost more than the work.
+FEW_PROMPTS = 4
 
 
 class LiteSam(Sam):
@@ -207,35 +210,42 @@ class LiteSam(Sam):
         if points is None:
             logits, iou, _ = self._ask(features, prompts, chosen, level=self.levels - 1)
             return logits, iou
-        logits, iou, cut_off = self._ask(features, prompts, chosen, level=0)
-        for level in range(1, self.levels):
-            coarser = self._ask(features, prompts, chosen, level=level)
-            better = (coarser[1] > iou) | (cut_off > MOST_CUT_OFF)  # (B, K)
-            logits = torch.where(better[..., None, None], coarser[0], logits)
-            iou = torch.where(better, coarser[1], iou)
-            cut_off = torch.where(better, coarser[2], cut_off)
+        (logits, iou, cut_off), *coarser = self._ask_all(features, prompts, chosen)
+        for level_logits, level_iou, level_cut_off in coarser:
+            better = (level_iou > iou) | (cut_off > MOST_CUT_OFF)  # (B, K)
+            logits = torch.where(better[..., None, None], level_logits, logits)
+            iou = torch.where(better, level_iou, iou)
+            cut_off = torch.where(better, level_cut_off, cut_off)
         return logits, iou
+
+    def _ask_all(
+        self, features: tuple[Tensor, ...], prompts: LevelPrompts, chosen: slice
+    ) -> list[tuple[Tensor, Tensor, Tensor]]:
+        """Ask every level, the finest first: the answers of `_ask`."""
+        views = [look(features, prompts, level, self.levels) for level in range(self.levels)]
+        few = prompts.count <= FEW_PROMPTS and len({view.size for view in views}) == 1
+        if not few:
+            return [self._answer(view, *self._decode(view), chosen) for view in views]
+        logits, iou = self._decode(join_views(views))
+        parts = zip(views, logits.chunk(len(views)), iou.chunk(len(views)), strict=True)
+        return [self._answer(*part, chosen) for part in parts]
 
     def _ask(
         self, features: tuple[Tensor, ...], prompts: LevelPrompts, chosen: slice, *, level: int
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Ask one level: logits (B, K, h, w) of the frame, their IoU and `cut_off` (B, K)."""
-        maps = features[4 * level : 4 * level + 4]
-        prompts, windows = prompts.at_level(level), None
-        if level < self.levels - 1:
-            height, width = maps[0].shape[-2:]
-            windows = prompts.windows((16 * height, 16 * width))
-            maps, prompts = windows.cut(maps), prompts.within(windows)
-        origin = None if windows is None else windows.start.float()
-        logits, iou = self.decode_all(maps, **vars(prompts), origin=origin)
-        logits, iou = LOGIT_SCALE * logits[:, chosen], iou[:, chosen].sigmoid()
-        cut_off = torch.zeros_like(iou)
-        if windows is not None:
-            cut_off = windows.cut_off(logits).to(iou.dtype)
-            logits = windows.paste_logits(logits)
-        if level:
-            logits = functional.interpolate(logits, scale_factor=2**level, mode="bilinear")
-        return logits, iou, cut_off
+        view = look(features, prompts, level, self.levels)
+        return self._answer(view, *self._decode(view), chosen)
+
+    def _decode(self, view: LevelView) -> tuple[Tensor, Tensor]:
+        return self.decode_all(view.maps, **vars(view.prompts), origin=view.origin)
+
+    @staticmethod
+    def _answer(
+        view: LevelView, logits: Tensor, iou: Tensor, chosen: slice
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        logits, cut_off = view.to_frame(LOGIT_SCALE * logits[:, chosen])
+        return logits, iou[:, chosen].sigmoid(), cut_off
 
     def _by_size(
         self, features: tuple[Tensor, ...], prompts: LevelPrompts, chosen: slice, side: Tensor

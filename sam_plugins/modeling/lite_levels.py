@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from sam_plugins.modeling.lite_prompts import PADDING_LABEL
-from sam_plugins.modeling.lite_windows import Windows
+from sam_plugins.modeling.lite_windows import STRIDES, Windows
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +31,11 @@ class LevelPrompts:
     boxes: Tensor | None = None
     mask_logits: Tensor | None = None
     text_tokens: Tensor | None = None
+
+    @property
+    def count(self) -> int:
+        """How many prompts these are: B."""
+        return next(len(x) for x in vars(self).values() if x is not None)
 
     def take(self, rows: Tensor) -> LevelPrompts:
         """Take some of the prompts.
@@ -127,3 +133,109 @@ class LevelPrompts:
             boxes=None if self.boxes is None else self.boxes - start.repeat(1, 1, 2),
             mask_logits=None if self.mask_logits is None else windows.cut_logits(self.mask_logits),
         )
+
+
+@dataclass(frozen=True, eq=False)
+class LevelView:
+    """What is looked at of one level, and what is asked there.
+
+    Parameters
+    ----------
+    level : int
+    maps : tuple of Tensor
+        Maps of I images at the strides 16, 8, 4, 2: the level, or a window of it for each prompt.
+    prompts : LevelPrompts
+        In pixels of the maps' frame.
+    origin : Tensor of shape (I, 2)
+        Where in the level the maps begin, x then y, in pixels.
+    windows : Windows, optional
+        Where windows were cut.
+    """
+
+    level: int
+    maps: tuple[Tensor, ...]
+    prompts: LevelPrompts
+    origin: Tensor
+    windows: Windows | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(h, w) of the coarsest maps."""
+        height, width = self.maps[0].shape[-2:]
+        return height, width
+
+    def to_frame(self, logits: Tensor) -> tuple[Tensor, Tensor]:
+        """Bring an answer back to the finest level's frame.
+
+        Parameters
+        ----------
+        logits : Tensor of shape (B, K, h, w)
+            At stride 2 of the maps' frame.
+
+        Returns
+        -------
+        logits : Tensor of shape (B, K, H, W)
+            At stride 2 of the finest level.
+        cut_off : Tensor of shape (B, K)
+            See `Windows.cut_off`; nothing is cut off where the whole level was looked at.
+        """
+        cut_off = logits.new_zeros(logits.shape[:2])
+        if self.windows is not None:
+            cut_off = self.windows.cut_off(logits).to(logits.dtype)
+            logits = self.windows.paste_logits(logits)
+        if self.level:
+            logits = functional.interpolate(logits, scale_factor=2**self.level, mode="bilinear")
+        return logits, cut_off
+
+
+def look(features: tuple[Tensor, ...], prompts: LevelPrompts, level: int, levels: int) -> LevelView:
+    """Look at a level: at the coarsest as a whole, at others through a window a prompt.
+
+    Parameters
+    ----------
+    features : tuple of Tensor
+        Four maps of one image for each level, the finest first.
+    prompts : LevelPrompts
+        In pixels of the finest level.
+    level : int
+    levels : int
+        How many there are.
+
+    Returns
+    -------
+    LevelView
+    """
+    maps = features[4 * level : 4 * level + 4]
+    prompts = prompts.at_level(level)
+    if level == levels - 1:
+        return LevelView(level, maps, prompts, torch.zeros(1, 2, device=maps[0].device))
+    height, width = maps[0].shape[-2:]
+    windows = prompts.windows((STRIDES[0] * height, STRIDES[0] * width))
+    origin = windows.start.float()
+    return LevelView(level, windows.cut(maps), prompts.within(windows), origin, windows)
+
+
+def join_views(views: Sequence[LevelView]) -> LevelView:
+    """Join views of one size, to ask them in one call.
+
+    Parameters
+    ----------
+    views : sequence of LevelView
+        With the same B prompts each.
+
+    Returns
+    -------
+    LevelView
+        Only its maps, prompts and origin mean something; B prompts of each view, one view after
+        the other.
+    """
+    count = views[0].prompts.count
+    maps = [[x.expand(count, -1, -1, -1) for x in view.maps] for view in views]
+    given = [name for name, x in vars(views[0].prompts).items() if x is not None]
+    prompts = {name: torch.cat([getattr(view.prompts, name) for view in views]) for name in given}
+    return LevelView(
+        views[0].level,
+        tuple(torch.cat(parts) for parts in zip(*maps, strict=True)),
+        LevelPrompts(**prompts),
+        torch.cat([view.origin.expand(count, -1) for view in views]),
+    )

@@ -149,3 +149,15 @@ def test_a_mask_alone_is_asked_at_the_coarsest_level(model, features):
         wanted, _ = model.decode_all(features[4:], mask_logits=small)
     wanted = torch.nn.functional.interpolate(wanted, scale_factor=2, mode="bilinear")
     torch.testing.assert_close(logits, LOGIT_SCALE * wanted[:, 1:], rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_asking_the_levels_in_one_call_changes_nothing(model, features, count, monkeypatch):
+    points = torch.tensor([[[30.0, 41]], [[100, 60]], [[5, 200]]])[:count]
+    prompts = {"points": points, "labels": torch.ones(count, 1), "multimask": True}
+    with torch.inference_mode():
+        together = model.decode(features, **prompts)
+        monkeypatch.setattr("sam_plugins.modeling.lite.FEW_PROMPTS", 0)
+        apart = model.decode(features, **prompts)
+    for one, other in zip(together, apart, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
