@@ -26,6 +26,7 @@ from sam_plugins.prompt_tensors import form_of, prompt_tensors
 from sam_plugins.prompts import Prompt
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
     from sam_plugins.cache import EmbeddingCache
@@ -282,12 +283,15 @@ class Predictor:
         return self.model.preprocess(pixels.permute(2, 0, 1).float())  # (3, F, F)
 
     def _encode(self, batch: Tensor) -> tuple[Tensor, ...]:
+        with self._autocast():
+            return self.model.encode(batch)
+
+    def _autocast(self, *, enabled: bool = True) -> torch.autocast:
         import torch
 
-        if self.precision == "float32":
-            return self.model.encode(batch)
-        with torch.autocast(self.device.type, dtype=getattr(torch, self.precision)):
-            return self.model.encode(batch)
+        dtype = torch.bfloat16 if self.precision == "float32" else getattr(torch, self.precision)
+        enabled = enabled and self.precision != "float32"
+        return torch.autocast(self.device.type, dtype=dtype, enabled=enabled)
 
     # ---- prompts ---------------------------------------------------------------------------
 
@@ -385,7 +389,8 @@ class Predictor:
         features = embedding.to(self.device).features
 
         def run(batch: Sequence[Prompt]) -> list[tuple[NDArray[Any], NDArray[Any]]]:
-            with torch.inference_mode():
+            half = self._autocast(enabled=self.model.decodes_in_half)
+            with torch.inference_mode(), half:
                 logits, predicted_iou = self.model.decode(
                     features,
                     **prompt_tensors(batch, embedding.frame, self.device),

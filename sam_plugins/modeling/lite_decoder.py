@@ -74,28 +74,43 @@ class LiteMaskDecoder(nn.Module):
             Logits of the predicted IoU.
         """
         p16, p8, p4, p2 = features
+        prompts16 = self.maps16(prompt_maps)
+        # Hundreds of small steps: casting all of them would cost more than it saves.
+        with torch.autocast(p16.device.type, enabled=p16.dtype != torch.float32):
+            queries, keys = self._attend(
+                _add_image(prompts16.to(p16.dtype), p16), image_pe, prompt_tokens
+            )
+            mask_tokens = queries[:, 1 : 1 + NUM_MASKS]  # (B, 4, C)
+            heads = zip(self.output_hypernetworks_mlps, mask_tokens.unbind(1), strict=True)
+            weights = torch.stack([mlp(token) for mlp, token in heads], dim=1)  # (B, 4, f2)
+        x = keys.transpose(1, 2).unflatten(2, p16.shape[-2:])  # (B, C, h, w)
+        x = self._upscale(x, prompt_maps, (p8, p4, p2))  # (B, f2, 8 h, 8 w)
+        rows = x.permute(0, 2, 3, 1).flatten(1, 2)  # (B, 64 h * w, f2)
+        masks = (weights.to(x.dtype) / 4) @ rows.transpose(1, 2)  # (B, 4, 64 h * w)
+        logits = masks.to(queries.dtype).unflatten(2, x.shape[-2:]) + self.mask_bias
+        with torch.autocast(p16.device.type, enabled=p16.dtype != torch.float32):
+            return logits, self._predict_iou(queries[:, 0], mask_tokens, logits)
+
+    def _attend(
+        self, image: Tensor, image_pe: Tensor, prompt_tokens: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Let tokens and image tokens see each other: (B, 5 + T, C) and (B, h * w, C)."""
         batch = len(prompt_tokens)
         output = torch.cat([self.iou_token.weight, self.mask_tokens.weight])  # (5, C)
         tokens = torch.cat([output.expand(batch, -1, -1), prompt_tokens], dim=1)
-        image = _add_image(self.maps16(prompt_maps), p16)  # (B, C, h, w)
         if len(image_pe) > 1:
             image_pe = image_pe.repeat_interleave(batch // len(image_pe), dim=0)
-        queries, keys = self.transformer(image, image_pe.to(image.dtype), tokens.to(image.dtype))
-        x = keys.transpose(1, 2).unflatten(2, p16.shape[-2:])  # (B, C, h, w)
+        return self.transformer(image, image_pe.to(image.dtype), tokens.to(image.dtype))
+
+    def _upscale(self, x: Tensor, prompt_maps: Tensor, fine: tuple[Tensor, ...]) -> Tensor:
+        """Bring the image tokens (B, C, h, w) to stride 2: (B, f2, 8 h, 8 w)."""
+        p8, p4, p2 = fine
         x = x.contiguous(memory_format=torch.channels_last)
         x = functional.gelu(_add_image(self.up8(x) + self.maps8(prompt_maps), p8))
         x = x + functional.gelu(self.mix8(x))  # (B, f8, 2 h, 2 w)
         x = functional.gelu(_add_image(self.up4(x), p4))
         x = x + functional.relu(self.mix4(x))  # (B, f4, 4 h, 4 w)
-        x = functional.relu(_add_image(self.up2(x), p2))  # (B, f2, 8 h, 8 w)
-        mask_tokens = queries[:, 1 : 1 + NUM_MASKS]  # (B, 4, C)
-        weights = torch.stack(
-            [mlp(mask_tokens[:, i]) for i, mlp in enumerate(self.output_hypernetworks_mlps)], dim=1
-        )  # (B, 4, f2)
-        rows = x.permute(0, 2, 3, 1).flatten(1, 2)  # (B, 64 h * w, f2)
-        masks = (weights / 4) @ rows.transpose(1, 2)  # (B, 4, 64 h * w)
-        logits = masks.unflatten(2, x.shape[-2:]) + self.mask_bias
-        return logits, self._predict_iou(queries[:, 0], mask_tokens, logits)
+        return functional.relu(_add_image(self.up2(x), p2))
 
     def _predict_iou(self, iou_token: Tensor, mask_tokens: Tensor, logits: Tensor) -> Tensor:
         """Predict the IoU from the tokens and from the masks as they came out: (B, 4)."""
@@ -115,6 +130,7 @@ class LiteMaskDecoder(nn.Module):
 
 def _add_image(prompts: Tensor, images: Tensor) -> Tensor:
     """Add each image's map (I, C, h, w) to the maps of its prompts (I * K, C, h, w)."""
+    images = images.to(prompts.dtype)
     if len(prompts) == len(images):
         return prompts + images
     grouped = prompts.unflatten(0, (len(images), -1))  # (I, K, C, h, w)

@@ -45,9 +45,12 @@ class Sam(Float32Buffers):
         How many times larger logits are given than those that the losses of training see.
     image_format : str
         Order of the channels.
+    decodes_in_half : bool
+        Whether the mask decoder may run in the image encoder's precision as well.
     """
 
     mask_threshold: float = 0.0
+    decodes_in_half: bool = False
     logit_scale: float = 1.0
     image_format: str = "RGB"
     pixel_mean: Tensor
