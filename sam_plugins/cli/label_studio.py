@@ -6,18 +6,21 @@ import typer
 
 from sam_plugins.cli.label_studio_doctor import doctor
 from sam_plugins.cli.label_studio_preannotate import preannotate
+from sam_plugins.cli.label_studio_serve import serve
 
 label_studio = typer.Typer(rich_markup_mode=None)
+label_studio.command()(serve)
 label_studio.command()(doctor)
 label_studio.command()(preannotate)
 
 
 @label_studio.callback(invoke_without_command=True)
 def about(context: typer.Context) -> None:
-    """Look after a Label Studio server: find out why clicks give no masks, annotate whole projects.
+    """Serve Label Studio; find out why clicks give no masks; annotate whole projects.
 
     \b
     Example:
+      sam-plugins label-studio serve --port 9090
       sam-plugins label-studio doctor --url http://localhost:8080 --project 3
     """
     if context.invoked_subcommand is None:
