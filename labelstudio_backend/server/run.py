@@ -36,14 +36,14 @@ def make_server(application: Application) -> Any:
         If waitress is not installed, or the address is taken.
     """
     try:
-        import waitress
+        from waitress.server import create_server
     except ImportError as error:
         raise SamPluginsError(
             'serving needs the extra "label-studio": pip install "sam-plugins[label-studio]"'
         ) from error
     settings = application.settings
     try:
-        return waitress.create_server(
+        return create_server(
             application,
             host=settings.host,
             port=settings.port,
