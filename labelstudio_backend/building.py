@@ -6,7 +6,11 @@ from pathlib import Path
 
 from labelstudio_backend.answering import ServedModel, Service
 from labelstudio_backend.answering.projects import Projects
+from labelstudio_backend.background import Background
+from labelstudio_backend.client import LabelStudioClient
 from labelstudio_backend.fetching import FetchSettings
+from labelstudio_backend.learning import Collector, Trainer
+from labelstudio_backend.prefetching import Prefetcher
 from labelstudio_backend.server.app import Application
 from labelstudio_backend.server.settings import ServerSettings
 from labelstudio_backend.server.turns import Turns
@@ -45,7 +49,7 @@ def build(
     Returns
     -------
     Application
-        Nothing is loaded yet.
+        Nothing is loaded yet, unless a model was trained before.
 
     Raises
     ------
@@ -56,4 +60,17 @@ def build(
     projects = Projects(folder, settings=fetch, trust_setup=settings.trusts_setup)
     served = ServedModel(model, device=device, precision=precision)
     turns = Turns(settings.turns, waiting=settings.waiting, patience=settings.patience)
-    return Application(Service(served, projects, turns), settings)
+    service = Service(served, projects, turns)
+
+    def client_of(project: str) -> LabelStudioClient | None:
+        known = projects.settings_of(project)
+        if not (known.label_studio_url and known.api_key):
+            return None
+        return LabelStudioClient(known.label_studio_url, known.api_key)
+
+    background = Background(
+        Prefetcher(service, client_of, ahead=prefetch),
+        Collector(folder / "examples", projects, client_of) if settings.training else None,
+        Trainer(folder, served) if settings.training else None,
+    )
+    return Application(service, settings, background)

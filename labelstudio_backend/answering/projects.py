@@ -118,6 +118,21 @@ class Projects:
                 self._write()
         return state
 
+    def settings_of(self, project: str) -> FetchSettings:
+        """Where a project's images may come from, and with which token.
+
+        Parameters
+        ----------
+        project : str
+            Its number.
+
+        Returns
+        -------
+        FetchSettings
+        """
+        state = self.get(project)
+        return self.settings.with_setup(state.hostname, state.access_token)
+
     def fetcher(self, project: str) -> ImageFetcher:
         """Who gets the images of a project.
 

@@ -112,16 +112,40 @@ class Service:
             If the request's only task cannot be answered. Among several, such a task has an empty
             prediction with the reason as ``error``.
         """
-        xml = request.label_config or self.projects.get(request.project).label_config
-        if not xml:
-            raise BadRequestError("the request has no label_config, and the project is not set up")
-        config = read_labelling_config(xml)
-        asked = _Request(request.project, config, self.projects.get(request.project).options)
+        asked = self._read(request)
         if request.context is not None:
             return [self._answer(asked, request.tasks[0], request.context)]
         if len(request.tasks) == 1:
             return [self._annotate(asked, request.tasks[0])]
         return [self._annotate_safely(asked, task) for task in request.tasks]
+
+    def _read(self, request: PredictRequest) -> _Request:
+        """What holds for all tasks of a request."""
+        state = self.projects.get(request.project)
+        xml = request.label_config or state.label_config
+        if not xml:
+            raise BadRequestError("the request has no label_config, and the project is not set up")
+        return _Request(request.project, read_labelling_config(xml), state.options)
+
+    def embed_task(self, request: PredictRequest, task: Mapping[str, Any]) -> ImageEmbedding:
+        """Embed a task's image ahead of time.
+
+        Parameters
+        ----------
+        request : PredictRequest
+            About another task of the same project.
+        task : mapping
+
+        Returns
+        -------
+        ImageEmbedding
+
+        Raises
+        ------
+        SamPluginsError
+            If it cannot be had.
+        """
+        return self._look(self._read(request), task, None, urgent=False).embedding
 
     # ---- smart prompts ---------------------------------------------------------------------
 

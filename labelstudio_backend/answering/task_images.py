@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import tempfile
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from labelstudio_backend.fetching import ImageFetcher
+from labelstudio_backend.fetching import ImageFetcher, decode_image
 
 if TYPE_CHECKING:
     from sam_plugins.embedding import ImageEmbedding
@@ -89,7 +87,7 @@ class TaskImages:
             return found.to(predictor.device)
         data = fetcher.open(url, task=task)
         with turn():
-            embedding = _embed(predictor, data)
+            embedding = predictor.embed(decode_image(data))
         with self._lock:
             self._names[key] = (self._clock() + SECONDS, _name_of(predictor, embedding))
             while len(self._names) > MOST_ADDRESSES:
@@ -100,16 +98,6 @@ class TaskImages:
         with self._lock:
             until, name = self._names.get(key, (0.0, ""))
             return name if name and self._clock() < until else None
-
-
-def _embed(predictor: Predictor, data: bytes) -> ImageEmbedding:
-    from sam_plugins.images import read_image
-
-    # Oriented by its EXIF data, as browsers show it and as Label Studio's coordinates mean it.
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "image"
-        file.write_bytes(data)
-        return predictor.embed(read_image(file))
 
 
 def _name_of(predictor: Predictor, embedding: ImageEmbedding) -> str:

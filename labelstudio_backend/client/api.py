@@ -134,6 +134,35 @@ class LabelStudioClient:
         """
         yield from self._pages(project, only)
 
+    def tasks_after(self, project: int, task: int, *, count: int) -> list[dict[str, Any]]:
+        """The tasks that follow one in a project, by their numbers.
+
+        Parameters
+        ----------
+        project, task : int
+        count : int
+            How many, at most.
+
+        Returns
+        -------
+        list of dict
+            As Label Studio has them, without annotations.
+        """
+        later = {
+            "filter": "filter:tasks:id",
+            "operator": "greater",
+            "type": "Number",
+            "value": task,
+        }
+        chosen = {"filters": {"conjunction": "and", "items": [later]}, "ordering": ["tasks:id"]}
+        query = {"project": project, "page_size": count, "query": json.dumps(chosen)}
+        answer = self._send("GET", "/api/tasks/", params=query)
+        return list(answer["tasks"])
+
+    def task(self, number: int) -> dict[str, Any]:
+        """A task with its annotations, as Label Studio has it."""
+        return dict(self._send("GET", f"/api/tasks/{number}/"))
+
     def import_predictions(self, project: int, predictions: Sequence[Prediction]) -> None:
         """Add predictions to tasks, all or none of them. Not tried again if the answer is lost."""
         body = [

@@ -6,6 +6,7 @@ gives only images of a usual format and size.
 """
 
 from labelstudio_backend.fetching.content import ALLOWED_FORMATS, ImageHeader, check_image
+from labelstudio_backend.fetching.decoding import decode_image
 from labelstudio_backend.fetching.errors import (
     BadURLError,
     FetchError,
@@ -34,5 +35,6 @@ __all__ = [
     "TooLargeError",
     "UnsupportedFormatError",
     "check_image",
+    "decode_image",
     "token_kind",
 ]

@@ -72,7 +72,7 @@ def read_prompts(regions: Sequence[Mapping[str, Any]], image_size: tuple[int, in
         if not isinstance(region, Mapping) or not isinstance(region.get("value"), Mapping):
             raise InvalidPromptError("a region is an object with a value")
         kind, value = str(region.get("type", "")), region["value"]
-        about = (_label(value, kind), _text(region.get("to_name")), _rotation(region))
+        about = (label_of(value, kind), _text(region.get("to_name")), _rotation(region))
         if kind.startswith("keypoint"):
             x, y = _point(value, image_size)
             points.setdefault(about, []).append((x, y, _is_positive(region, value)))
@@ -80,8 +80,8 @@ def read_prompts(regions: Sequence[Mapping[str, Any]], image_size: tuple[int, in
             box = _box(value, image_size, round_=kind.startswith("ellipse"))
             asked.append(Asked(Prompt(boxes=np.array([box])), *about))
         elif kind.startswith("brush") and "rle" in value:
-            mask = decode(value["rle"], _stored_size(region, image_size))
-            asked.append(Asked(Prompt(mask=_resized(mask, image_size)), *about))
+            mask = decode(value["rle"], stored_size(region, image_size))
+            asked.append(Asked(Prompt(mask=resized(mask, image_size)), *about))
     for about, clicks in points.items():
         table = np.array(clicks)
         prompt = Prompt(points=table[:, :2], labels=table[:, 2].astype(int))
@@ -115,7 +115,20 @@ def _is_positive(region: Mapping[str, Any], value: Mapping[str, Any]) -> int:
     return int(given is not False and given != 0)
 
 
-def _label(value: Mapping[str, Any], kind: str) -> str | None:
+def label_of(value: Mapping[str, Any], kind: str) -> str | None:
+    """The first label of a region.
+
+    Parameters
+    ----------
+    value : mapping
+        The region's value.
+    kind : str
+        Its type, which is also the key of its labels.
+
+    Returns
+    -------
+    str or None
+    """
     labels = value.get(kind, value.get("labels"))
     return str(labels[0]) if isinstance(labels, list) and labels else None
 
@@ -172,8 +185,25 @@ def _box(
     return low[0], low[1], high[0], high[1]
 
 
-def _stored_size(region: Mapping[str, Any], size: tuple[int, int]) -> tuple[int, int]:
-    """(H, W) that a mask is stored in: as the region says, within reason."""
+def stored_size(region: Mapping[str, Any], size: tuple[int, int]) -> tuple[int, int]:
+    """The size that a region's mask is stored in.
+
+    Parameters
+    ----------
+    region : mapping
+    size : tuple of int
+        (H, W) of the image.
+
+    Returns
+    -------
+    tuple of int
+        (H, W) as the region says, or the image's.
+
+    Raises
+    ------
+    InvalidPromptError
+        If it is out of all proportion to the image.
+    """
     height, width = region.get("original_height"), region.get("original_width")
     if not isinstance(height, int) or not isinstance(width, int):
         return size
@@ -182,8 +212,20 @@ def _stored_size(region: Mapping[str, Any], size: tuple[int, int]) -> tuple[int,
     return height, width
 
 
-def _resized(mask: np.ndarray[Any, Any], size: tuple[int, int]) -> np.ndarray[Any, Any]:
-    """The nearest pixels of a mask at another size."""
+def resized(mask: np.ndarray[Any, Any], size: tuple[int, int]) -> np.ndarray[Any, Any]:
+    """Bring a mask to another size.
+
+    Parameters
+    ----------
+    mask : ndarray of shape (h, w), bool
+    size : tuple of int
+        (H, W).
+
+    Returns
+    -------
+    ndarray of shape (H, W), bool
+        The nearest pixels; the mask itself if it has the size.
+    """
     if mask.shape == size:
         return mask
     rows, columns = (

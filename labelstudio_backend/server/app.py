@@ -42,16 +42,8 @@ class Listener(Protocol):
     def on_event(self, event: dict[str, Any]) -> dict[str, Any]:
         """A webhook came; what is answered."""
 
-
-class Silent:
-    """A listener that does nothing."""
-
-    def on_predict(self, request: PredictRequest) -> None:
-        """Do nothing."""
-
-    def on_event(self, event: dict[str, Any]) -> dict[str, Any]:
-        """Do nothing."""
-        return {}
+    def close(self) -> None:
+        """The server ends."""
 
 
 class Application:
@@ -61,16 +53,14 @@ class Application:
     ----------
     service : Service
     settings : ServerSettings
-    listener : Listener, optional
+    listener : Listener
         Prefetching and learning.
     """
 
-    def __init__(
-        self, service: Service, settings: ServerSettings, listener: Listener | None = None
-    ) -> None:
+    def __init__(self, service: Service, settings: ServerSettings, listener: Listener) -> None:
         self.service = service
         self.settings = settings
-        self.listener: Listener = listener or Silent()
+        self.listener = listener
         self.metrics = Metrics()
         self._coalescing: Coalescing[list[dict[str, Any]]] = Coalescing()
         self._routes: dict[tuple[str, str], Callable[[Environ], Answer]] = {

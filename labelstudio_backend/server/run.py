@@ -81,6 +81,7 @@ def serving(application: Application) -> Iterator[str]:
     finally:
         server.close()
         thread.join(5)
+        application.listener.close()
 
 
 def serve_until_stopped(application: Application) -> None:

@@ -7,11 +7,13 @@ import typer
 from sam_plugins.cli.label_studio_doctor import doctor
 from sam_plugins.cli.label_studio_preannotate import preannotate
 from sam_plugins.cli.label_studio_serve import serve
+from sam_plugins.cli.label_studio_train import train
 
 label_studio = typer.Typer(rich_markup_mode=None)
 label_studio.command()(serve)
 label_studio.command()(doctor)
 label_studio.command()(preannotate)
+label_studio.command()(train)
 
 
 @label_studio.callback(invoke_without_command=True)
