@@ -100,8 +100,8 @@ class Windows:
         """
         height, width = self.frame_size
         frames = logits.new_full((*logits.shape[:2], height // 2, width // 2), OUTSIDE)
-        for frame, part, place in zip(frames, logits, self._places(2), strict=True):
-            frame[(..., *place)] = part
+        for index, place in enumerate(self._places(2)):
+            frames[(index, ..., *place)] = logits[index]
         return frames
 
     def contain(self, points: Tensor) -> Tensor:
