@@ -166,8 +166,8 @@ def test_asking_the_levels_in_one_call_changes_nothing(model, features, count, m
 def test_a_window_passes_gradients_on(model, features):
     points = torch.tensor([[[30.0, 41]], [[100, 60]]])
     logits, _ = model.decode(features, points=points, labels=torch.ones(2, 1), multimask=True)
-    logits.clamp(-9, 9).sum().backward()
-    weight = model.mask_decoder.up2.weight
+    logits.sum().backward()
+    weight = model.mask_decoder.up8.weight
     assert weight.grad is not None
     assert weight.grad.abs().sum() > 0
     model.zero_grad()
