@@ -3,7 +3,7 @@
 import argparse
 import importlib
 
-NAMES = ("engine", "postprocessing", "lite", "training", "finetuning", "napari")
+NAMES = ("engine", "postprocessing", "lite", "training", "finetuning", "napari", "label_studio")
 
 
 def main() -> None:
