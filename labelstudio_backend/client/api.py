@@ -221,6 +221,10 @@ class LabelStudioClient:
             }
         return read_backend(self._send("POST", "/api/ml/", json=body))
 
+    def disconnect_ml_backend(self, number: int) -> None:
+        """Take a model off its project; its predictions stay."""
+        self._send("DELETE", f"/api/ml/{number}")
+
     def webhook_urls(self, project: int) -> list[str]:
         """Whom Label Studio tells of what happens in a project."""
         rows = self._send("GET", "/api/webhooks/", params={"project": project})

@@ -6,6 +6,7 @@ import typer
 
 from sam_plugins.cli.label_studio_doctor import doctor
 from sam_plugins.cli.label_studio_preannotate import preannotate
+from sam_plugins.cli.label_studio_sample import sample
 from sam_plugins.cli.label_studio_serve import serve
 from sam_plugins.cli.label_studio_train import train
 
@@ -14,6 +15,7 @@ label_studio.command()(serve)
 label_studio.command()(doctor)
 label_studio.command()(preannotate)
 label_studio.command()(train)
+label_studio.command()(sample)
 
 
 @label_studio.callback(invoke_without_command=True)
