@@ -58,17 +58,13 @@ def write_regions(
     )
 
 
-def prediction_of(
-    regions: Sequence[dict[str, Any]], model_version: str, **more: Any
-) -> dict[str, Any]:
+def prediction_of(regions: Sequence[dict[str, Any]], model_version: str) -> dict[str, Any]:
     """One task's answer.
 
     Parameters
     ----------
     regions : sequence of dict
     model_version : str
-    **more
-        Further fields.
 
     Returns
     -------
@@ -80,5 +76,4 @@ def prediction_of(
         "result": list(regions),
         "score": round(float(np.mean(scores)), 4) if scores else 0.0,
         "model_version": model_version,
-        **more,
     }

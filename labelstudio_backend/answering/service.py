@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 LOGGER = logging.getLogger(__name__)
 
+# What is answered for one task: a prediction, or a list of them.
+TaskAnswer = dict[str, Any] | list[Any]
 # Gives the context in which to compute; told whether a person waits.
 Turns = Callable[[bool], AbstractContextManager[None]]
 
@@ -94,7 +96,7 @@ class Service:
         self.projects.set_up(request)
         return self.model_version(request.project)
 
-    def predict(self, request: PredictRequest) -> list[dict[str, Any]]:
+    def predict(self, request: PredictRequest) -> list[TaskAnswer]:
         """Answer prompts, or annotate tasks.
 
         Parameters
@@ -103,14 +105,21 @@ class Service:
 
         Returns
         -------
-        list of dict
-            A prediction for each task.
+        list
+            A prediction for each task; an empty list for a task in which there is nothing to begin
+            from.
 
         Raises
         ------
         SamPluginsError
-            If the request's only task cannot be answered. Among several, such a task has an empty
-            prediction with the reason as ``error``.
+            If the request's only task cannot be answered. Among several, such a task has the reason
+            as ``error`` and no ``result``.
+
+        Notes
+        -----
+        Label Studio stores each prediction, even an empty one, and never asks for another by the
+        same model. So there is none before there is something to predict from, and none after an
+        error.
         """
         asked = self._read(request)
         if request.context is not None:
@@ -171,18 +180,18 @@ class Service:
 
     # ---- tasks as they are -----------------------------------------------------------------
 
-    def _annotate_safely(self, request: _Request, task: Mapping[str, Any]) -> dict[str, Any]:
+    def _annotate_safely(self, request: _Request, task: Mapping[str, Any]) -> TaskAnswer:
         try:
             return self._annotate(request, task)
         except SamPluginsError as error:
             LOGGER.warning("task %s of project %s: %s", task.get("id"), request.project, error)
-            return prediction_of([], self.model_version(request.project), error=str(error))
+            return {"error": str(error)}
 
-    def _annotate(self, request: _Request, task: Mapping[str, Any]) -> dict[str, Any]:
+    def _annotate(self, request: _Request, task: Mapping[str, Any]) -> TaskAnswer:
         version = self.model_version(request.project)
         regions = regions_to_fill(task, version)
         if not regions and not request.options.segment_everything:
-            return prediction_of([], version)
+            return []
         look = self._look(request, task, image_asked_about(regions), urgent=False)
         with self.turns(False):
             if regions:

@@ -8,26 +8,34 @@ from labelstudio_backend.client import LabelStudioClient, Project
 from labelstudio_backend.sample.images import write_images
 
 TITLE = "Segment Anything sample"
-# Prompts have colours of their own labels, lighter than the masks that come of them.
+# One row of labels for each way to make a mask, above the image, so that all are in sight. The
+# controls for prompts make nothing but prompts.
 LABEL_CONFIG = """
 <View>
-  <Style>.lsf-main-content img { image-rendering: auto }</Style>
+  <View style="display: flex; flex-wrap: wrap; column-gap: 2.5em; align-items: center">
+    <View style="display: flex; align-items: center; gap: 0.5em">
+      <Header size="5" value="Click"/>
+      <KeyPointLabels name="points" toName="image" smart="true" smartOnly="true">
+        <Label value="Cell" background="#087f5b"/>
+        <Label value="Object" background="#364fc7"/>
+      </KeyPointLabels>
+    </View>
+    <View style="display: flex; align-items: center; gap: 0.5em">
+      <Header size="5" value="Box"/>
+      <RectangleLabels name="boxes" toName="image" smart="true" smartOnly="true">
+        <Label value="Cell" background="#087f5b"/>
+        <Label value="Object" background="#364fc7"/>
+      </RectangleLabels>
+    </View>
+    <View style="display: flex; align-items: center; gap: 0.5em">
+      <Header size="5" value="Brush"/>
+      <BrushLabels name="masks" toName="image" smart="false">
+        <Label value="Cell" background="#12b886"/>
+        <Label value="Object" background="#4c6ef5"/>
+      </BrushLabels>
+    </View>
+  </View>
   <Image name="image" value="$image" zoom="true" zoomControl="true"/>
-  <Header value="Masks"/>
-  <BrushLabels name="masks" toName="image" opacity="0.6">
-    <Label value="Cell" background="#12b886"/>
-    <Label value="Object" background="#4c6ef5"/>
-  </BrushLabels>
-  <Header value="Smart points: click on an object, Alt-click on what is not part of it"/>
-  <KeyPointLabels name="points" toName="image" smart="true">
-    <Label value="Cell" background="#087f5b" showInline="true"/>
-    <Label value="Object" background="#364fc7" showInline="true"/>
-  </KeyPointLabels>
-  <Header value="Smart boxes: drag around objects"/>
-  <RectangleLabels name="boxes" toName="image" smart="true">
-    <Label value="Cell" background="#087f5b" showInline="true"/>
-    <Label value="Object" background="#364fc7" showInline="true"/>
-  </RectangleLabels>
 </View>
 """
 

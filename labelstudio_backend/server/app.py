@@ -19,6 +19,7 @@ from labelstudio_backend.answering import (
     Service,
     SetupRequest,
 )
+from labelstudio_backend.answering.service import TaskAnswer
 from labelstudio_backend.server.bodies import Environ, digest, parse_json, read_body
 from labelstudio_backend.server.coalescing import Coalescing
 from labelstudio_backend.server.metrics import Metrics
@@ -62,7 +63,7 @@ class Application:
         self.settings = settings
         self.listener = listener
         self.metrics = Metrics()
-        self._coalescing: Coalescing[list[dict[str, Any]]] = Coalescing()
+        self._coalescing: Coalescing[list[TaskAnswer]] = Coalescing()
         self._routes: dict[tuple[str, str], Callable[[Environ], Answer]] = {
             ("GET", "/"): self._health,
             ("GET", "/health"): self._health,
