@@ -26,6 +26,7 @@ from sam_plugins.cli.convert import convert
 from sam_plugins.cli.demo import demo
 from sam_plugins.cli.embed import embed
 from sam_plugins.cli.evaluate import evaluate
+from sam_plugins.cli.export import export
 from sam_plugins.cli.finetune import finetune
 from sam_plugins.cli.info import info
 from sam_plugins.cli.label_studio import label_studio
@@ -64,7 +65,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (demo, segment, predict, embed, convert, info, finetune, pretrain):
+for command in (demo, segment, predict, embed, convert, info, finetune, pretrain, export):
     app.command()(command)
 app.add_typer(models, name="models")
 app.add_typer(cache, name="cache")

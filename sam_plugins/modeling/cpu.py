@@ -87,12 +87,13 @@ class Linear(nn.Linear):
 
 def _suits_onednn(x: Tensor, weight: Tensor) -> bool:
     return (
-        x.numel() >= WORTHWHILE
+        # First, so that an exporter does not take the size of its example for a condition.
+        runs_eagerly_on_cpu(x)
+        and x.numel() >= WORTHWHILE
         and x.dim() > 1
         and x.dtype == weight.dtype == torch.float32
         # Neither quantised nor otherwise replaced.
         and type(weight) in (Tensor, nn.Parameter)
-        and runs_eagerly_on_cpu(x)
         and not torch.is_autocast_enabled("cpu")
         and _has_onednn()
         and bool(torch.backends.mkldnn.enabled)

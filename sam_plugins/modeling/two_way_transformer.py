@@ -206,7 +206,8 @@ class Attention(nn.Module):
         Tensor of shape (B, T, C)
         """
         batch, shared = max(len(q), len(k)), len(q) != len(k)
-        if not (torch.is_grad_enabled() or shared or self._is_wrapped()):
+        plain = torch.is_grad_enabled() or torch.compiler.is_exporting() or self._is_wrapped()
+        if not (plain or shared):
             # Projecting a few thousand image tokens costs more than all else: a handful of tokens
             # on the other side is taken through the same projection instead.
             few = self.q_proj.out_features // self.num_heads

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
-from torch.nn import functional
 
 
 def to_windows(x: Tensor, size: int, *, fill: Tensor | None = None) -> Tensor:
@@ -33,11 +33,13 @@ def to_windows(x: Tensor, size: int, *, fill: Tensor | None = None) -> Tensor:
     """
     batch, height, width, dim = x.shape
     rows, columns = -(-height // size), -(-width // size)
-    if (rows * size, columns * size) != (height, width):
-        x = functional.pad(x, (0, 0, 0, columns * size - width, 0, rows * size - height))
-        if fill is not None:
-            x[:, height:] = fill
-            x[:, :height, width:] = fill
+    token = x.new_zeros(dim) if fill is None else fill
+    if columns * size > width:
+        right = token.expand(batch, height, columns * size - width, dim)
+        x = torch.cat([x, right], dim=2)
+    if rows * size > height:
+        below = token.expand(batch, rows * size - height, columns * size, dim)
+        x = torch.cat([x, below], dim=1)
     x = x.reshape(batch, rows, size, columns, size, dim)
     return x.transpose(2, 3).reshape(-1, size, size, dim)  # (B * rows * columns, size, size, C)
 

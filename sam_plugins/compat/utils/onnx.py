@@ -119,6 +119,12 @@ class SamOnnxModel(nn.Module):
         masks = functional.interpolate(masks, frame, mode="bilinear", align_corners=False)
         long_side = size.to(torch.float32)
         inside = torch.floor(long_side * (self.img_size / long_side.max()) + 0.5).to(torch.int64)
-        masks = masks[..., : int(inside[0]), : int(inside[1])]
-        whole = (int(size[0]), int(size[1]))
-        return functional.interpolate(masks, whole, mode="bilinear", align_corners=False)
+        rows, columns = (x.item() for x in inside)
+        height, width = (x.item() for x in size.to(torch.int64))
+        # What the exporter cannot know of them.
+        for side in (rows, columns, height, width):
+            torch._check(side > 0)
+        for side in (rows, columns):
+            torch._check(side <= self.img_size)
+        masks = masks[..., :rows, :columns]
+        return functional.interpolate(masks, (height, width), mode="bilinear", align_corners=False)
