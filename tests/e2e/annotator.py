@@ -44,6 +44,7 @@ class Annotator:
         self.page = page
         self.label_studio = label_studio
         self.album = album
+        self.turned = False
 
     def log_in(self, account: Account) -> None:
         """Log in."""
@@ -53,8 +54,8 @@ class Annotator:
         with self.page.expect_navigation():
             self.page.click("button[type=submit]")
 
-    def open_task(self, project: int, task: int, *, turned: int = 0) -> None:
-        """Open a task, and wait until its image is drawn; then turn it by quarters."""
+    def open_task(self, project: int, task: int, *, turned: bool = False) -> None:
+        """Open a task, and wait until its image is drawn; then turn it clockwise by a quarter."""
         self.page.goto(f"{self.label_studio}/projects/{project}/data?task={task}")
         self.page.wait_for_selector("canvas")
         self.page.wait_for_function(
@@ -62,7 +63,8 @@ class Annotator:
         )
         # A page that is still loading tasks draws itself anew.
         self.page.wait_for_load_state("networkidle")
-        for _ in range(turned):
+        self.turned = turned
+        if turned:
             self.page.click("button[aria-label=rotate-right]")
         self.page.wait_for_timeout(SETTLE)
 
@@ -129,12 +131,15 @@ class Annotator:
         self.page.wait_for_timeout(SETTLE)
 
     def _place(self, x: float, y: float) -> tuple[float, float]:
-        """Where a pixel of the image is on the page, if the image is not turned."""
+        """Where a pixel of the image is on the page."""
         image = self.page.locator("img[alt=image]")
         box = image.bounding_box()
         assert box is not None
         width, height = image.evaluate("each => [each.naturalWidth, each.naturalHeight]")
-        return box["x"] + box["width"] * x / width, box["y"] + box["height"] * y / height
+        across, down = x / width, y / height
+        if self.turned:
+            across, down = 1 - down, across
+        return box["x"] + box["width"] * across, box["y"] + box["height"] * down
 
 
 @contextmanager

@@ -1,40 +1,17 @@
 """Clicks and boxes in a real browser: what people see is what they get."""
 
-from functools import cache
-
 import numpy as np
-from scipy import ndimage
-from skimage import data, filters, measure
 
+from labelstudio_backend.sample.project import LABEL_CONFIG
+from tests.e2e.coins import CLOSE, COIN, OTHER, corners, overlap, truth
 from tests.e2e.recorder import masks_of
 
 # Keys of the sample's labels.
 CELL_POINT, CELL_BOX, OBJECT_BOX = "1", "3", "4"
-# x, y of two of the coins.
-COIN, OTHER = (334, 44), (215, 50)
 
 
-@cache
-def truth(coin):
-    """A coin as it is: by a threshold, which is enough for coins on dark ground."""
-    image = data.coins()
-    labels = measure.label(ndimage.binary_fill_holes(image > filters.threshold_otsu(image)))
-    return labels == labels[coin[1], coin[0]]
-
-
-def overlap(mask, other):
-    """Intersection over union."""
-    return (mask & other).sum() / (mask | other).sum()
-
-
-def corners(coin):
-    """The box around a coin."""
-    ys, xs = np.nonzero(truth(coin))
-    return (xs.min(), ys.min()), (xs.max() + 1, ys.max() + 1)
-
-
-def test_points_make_one_mask_which_is_submitted_as_it_was_answered(assemble, annotator):
-    team = assemble()
+def test_points_make_one_mask_which_is_submitted_as_it_was_answered(new_team, annotator):
+    team = new_team()
     annotator.open_task(team.project, team.tasks[0])
     annotator.use("key-point-tool")
     annotator.click(CELL_POINT, *COIN)
@@ -46,7 +23,7 @@ def test_points_make_one_mask_which_is_submitted_as_it_was_answered(assemble, an
     assert flags == [[True], [True, True], [True, True, False]]
     for each in team.recorder.clicks:
         (mask,) = each.masks
-        assert overlap(mask, truth(COIN)) > 0.9
+        assert overlap(mask, truth(COIN)) > CLOSE
     annotator.accept()
     assert annotator.regions == ["Cell"]  # the prompts are gone
     annotator.submit()
@@ -58,8 +35,8 @@ def test_points_make_one_mask_which_is_submitted_as_it_was_answered(assemble, an
     assert np.array_equal(submitted, mask)
 
 
-def test_a_negative_point_takes_away(assemble, annotator):
-    team = assemble(count=4)
+def test_a_negative_point_takes_away(new_team, annotator):
+    team = new_team(4)
     annotator.open_task(team.project, team.tasks[3])  # the astronaut
     annotator.use("key-point-tool")
     annotator.click("2", 250, 400)
@@ -70,8 +47,8 @@ def test_a_negative_point_takes_away(assemble, annotator):
     assert first[400, 250]
 
 
-def test_each_box_has_a_mask(assemble, annotator):
-    team = assemble()
+def test_each_box_has_a_mask(new_team, annotator):
+    team = new_team()
     annotator.open_task(team.project, team.tasks[0])
     annotator.use("rectangle-tool")
     annotator.drag(CELL_BOX, *corners(COIN))
@@ -80,7 +57,7 @@ def test_each_box_has_a_mask(assemble, annotator):
     assert [len(each.masks) for each in team.recorder.clicks] == [1, 2]
     answered = team.recorder.clicks[-1].masks
     for mask, coin in zip(answered, (COIN, OTHER), strict=True):
-        assert overlap(mask, truth(coin)) > 0.9
+        assert overlap(mask, truth(coin)) > CLOSE
     annotator.accept()
     assert annotator.regions == ["Cell", "Cell"]
     annotator.submit()
@@ -91,8 +68,8 @@ def test_each_box_has_a_mask(assemble, annotator):
         assert any(np.array_equal(mask, each) for each in submitted)
 
 
-def test_labels_are_asked_about_apart(assemble, annotator):
-    team = assemble()
+def test_labels_are_asked_about_apart(new_team, annotator):
+    team = new_team()
     annotator.open_task(team.project, team.tasks[0])
     annotator.use("rectangle-tool")
     annotator.drag(CELL_BOX, *corners(COIN))
@@ -103,3 +80,32 @@ def test_labels_are_asked_about_apart(assemble, annotator):
     annotator.submit()
     (result,) = team.annotations(team.tasks[0])
     assert [region["value"]["brushlabels"] for region in result] == [["Cell"], ["Object"]]
+
+
+def test_prompts_that_a_draft_kept_count_after_a_reload(new_team, annotator):
+    team = new_team()
+    annotator.open_task(team.project, team.tasks[0])
+    annotator.use("key-point-tool")
+    with annotator.page.expect_response(lambda each: "/drafts" in each.url):
+        annotator.click(CELL_POINT, *COIN)
+    annotator.open_task(team.project, team.tasks[0])
+    annotator.use("key-point-tool")
+    annotator.click(CELL_POINT, COIN[0] + 12, COIN[1])
+    restored, new = team.recorder.clicks[-1].context
+    assert "is_positive" not in restored
+    assert new["is_positive"]
+    (mask,) = team.recorder.clicks[-1].masks
+    assert overlap(mask, truth(COIN)) > CLOSE
+
+
+def test_a_turned_image_has_its_mask_in_the_same_place(new_team, annotator):
+    turnable = LABEL_CONFIG.replace("zoomControl", 'rotateControl="true" zoomControl')
+    team = new_team(label_config=turnable)
+    annotator.open_task(team.project, team.tasks[0], turned=True)
+    annotator.use("key-point-tool")
+    annotator.click(CELL_POINT, *OTHER)
+    (point,) = team.recorder.clicks[-1].context
+    assert point["image_rotation"] == 90
+    annotator.take("turned")
+    (mask,) = team.recorder.clicks[-1].masks
+    assert overlap(mask, truth(OTHER)) > CLOSE
