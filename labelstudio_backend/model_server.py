@@ -61,12 +61,14 @@ class ModelServer:
             raise ModelServerError(f"what answers at {self.url} is no ML backend of Label Studio")
         return answer
 
-    def model_version(self, project: Project) -> str:
+    def model_version(self, project: Project, extra_params: Mapping[str, Any] | str) -> str:
         """The name of the model that now answers for a project.
 
         Parameters
         ----------
         project : Project
+        extra_params : mapping or str
+            The project's settings for it.
 
         Returns
         -------
@@ -83,6 +85,7 @@ class ModelServer:
             "schema": project.label_config,
             "hostname": "",
             "access_token": "",
+            "extra_params": extra_params,
         }
         answer = self._send("POST", "/setup", _QUICK_SECONDS * 6, json=body)
         version = answer.get("model_version") if isinstance(answer, Mapping) else None

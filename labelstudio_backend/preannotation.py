@@ -7,9 +7,10 @@ So a run that was killed is resumed by running it again, and nothing is written 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -106,7 +107,7 @@ class Preannotator:
         with _alone(self.client.url, number):
             project = self.client.project(number)
             self.server.health()
-            version = self.server.model_version(project)
+            version = self.server.model_version(project, self._extra_params(number))
             tasks = list(self.client.task_summaries(number))
             wanted = [task for task in tasks if not (self.unlabelled_only and task.annotations)]
             todo = [task.id for task in wanted if version not in task.model_versions]
@@ -117,6 +118,14 @@ class Preannotator:
                 tally = self._annotate(project, ids, tally)
                 self.progress(tally.kept + start + len(ids), len(wanted))
             return tally
+
+    def _extra_params(self, number: int) -> Mapping[str, Any] | str:
+        """What the project's owner has set for the model, as far as it is connected."""
+        rows = self.client.ml_backends(number)
+        same = [row for row in rows if row.url == self.server.url]
+        # Its address may be another one for Label Studio than for us.
+        chosen = same or (rows if len(rows) == 1 else [])
+        return chosen[0].extra_params if chosen else {}
 
     def _annotate(self, project: Project, ids: Sequence[int], tally: Tally) -> Tally:
         made, failed = self._predict(project, ids, tally.model_version)

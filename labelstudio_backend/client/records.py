@@ -82,8 +82,8 @@ class MLBackend:
         ``"CO"`` if Label Studio reached it when it last tried.
     error : str
         What Label Studio says, if it did not.
-    extra_params : mapping
-        The project's settings for the model.
+    extra_params : mapping or str
+        The project's settings for the model; JSON if they were typed into Label Studio's page.
     """
 
     id: int
@@ -91,7 +91,7 @@ class MLBackend:
     is_interactive: bool
     state: str
     error: str = ""
-    extra_params: Mapping[str, Any] = field(default_factory=dict)
+    extra_params: Mapping[str, Any] | str = field(default_factory=dict)
 
 
 def read_project(row: Mapping[str, Any]) -> Project:
@@ -114,7 +114,7 @@ def read_backend(row: Mapping[str, Any]) -> MLBackend:
         is_interactive=bool(row.get("is_interactive")),
         state=str(row.get("state") or ""),
         error=str(row.get("error_message") or ""),
-        extra_params=extra if isinstance(extra, Mapping) else {},
+        extra_params=extra if isinstance(extra, Mapping | str) else {},
     )
 
 

@@ -6,6 +6,7 @@ from labelstudio_backend.client.records import Prediction
 from sam_plugins.cli.main import run
 from tests.e2e.coins import CLOSE, COIN, OTHER, box_region, overlap, truth
 from tests.e2e.recorder import masks_of
+from tests.e2e.team import backend_running
 
 
 @pytest.fixture
@@ -38,14 +39,15 @@ def test_doctor_says_what_to_change(new_team, command):
     assert "start it: sam-plugins label-studio serve" in said
 
 
-def test_doctor_sees_that_label_studio_lost_the_backend(label_studio, new_team, command):
+def test_doctor_sees_which_backend_label_studio_has_lost(new_team, command, tmp_path):
     team = new_team()
-    (model,) = label_studio.client.ml_backends(team.project)
-    body = {"url": "http://127.0.0.1:1", "project": team.project}
-    label_studio.ask("PATCH", f"/api/ml/{model.id}", body)
+    with backend_running(tmp_path / "other") as (_, lost):
+        team.label_studio.client.connect_ml_backend(team.project, lost)
     code, said = command("doctor", "--project", team.project, "--backend", team.backend)
     assert code == 1
-    assert "Label Studio does not reach http://127.0.0.1:1" in said
+    assert f"Label Studio reaches the model at {team.backend}" in said
+    assert f"Label Studio does not reach {lost}" in said
+    assert "2 models are connected" in said
 
 
 def test_a_project_is_annotated_once(new_team, command):
@@ -92,4 +94,4 @@ def test_a_task_without_its_image_spoils_no_other(new_team, command):
     assert code == 1
     assert "1 task got" in said
     assert "1 failed" in said
-    assert "404" in said
+    assert "not an image" in said
