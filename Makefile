@@ -2,12 +2,15 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 BIN := $(VENV)/bin
+# Label Studio pins other versions of what this project needs, so that it has a place of its own.
+LABEL_STUDIO_VENV := .venv-label-studio
+LABEL_STUDIO := label-studio==1.23.2
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo napari test lint docs bench clean help
+.PHONY: demo napari label-studio label-studio-server test lint docs bench clean help
 
 help:  ## list the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -21,9 +24,20 @@ $(VENV)/.%: pyproject.toml constraints.txt $(VENV)/.core
 	$(PIP) -e ".[$*]"
 	@touch $@
 
+# What the backend needs of the extra label-studio; label-studio-ml, its other part, would take
+# mkdocs back to an old Jinja2.
+$(VENV)/.serving: $(VENV)/.core
+	$(PIP) "waitress>=3"
+	@touch $@
+
 # With a Qt binding, which the extra itself leaves to people.
 $(VENV)/.napari-window: $(VENV)/.napari
 	$(PIP) "napari[all]"
+	@touch $@
+
+$(LABEL_STUDIO_VENV)/.$(LABEL_STUDIO):
+	$(PYTHON) -m venv $(LABEL_STUDIO_VENV)
+	$(LABEL_STUDIO_VENV)/bin/python -m pip install --quiet --disable-pip-version-check $(LABEL_STUDIO)
 	@touch $@
 
 demo: $(VENV)/.core  ## segment real photographs and micrographs offline; writes demo/index.html
@@ -31,6 +45,11 @@ demo: $(VENV)/.core  ## segment real photographs and micrographs offline; writes
 
 napari: $(VENV)/.napari-window  ## open napari on a sample with the widget docked
 	$(BIN)/python -m napari_sam
+
+label-studio: $(VENV)/.serving label-studio-server  ## start Label Studio on a sample project, with the model connected
+	$(BIN)/sam-plugins label-studio sample
+
+label-studio-server: $(LABEL_STUDIO_VENV)/.$(LABEL_STUDIO)  ## install Label Studio itself (1 GB), for the sample and the tests
 
 test: $(VENV)/.test  ## run all tests
 	$(BIN)/python -m pytest
@@ -48,4 +67,4 @@ bench: $(VENV)/.bench  ## run the benchmarks against the peers
 	$(BIN)/python -m benchmarks
 
 clean:  ## remove everything that was made
-	rm -rf $(VENV) site demo build *.egg-info
+	rm -rf $(VENV) $(LABEL_STUDIO_VENV) site demo build *.egg-info
