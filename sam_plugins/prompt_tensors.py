@@ -40,7 +40,7 @@ def form_of(prompt: Prompt) -> tuple[int, int, bool]:
 
 
 def prompt_tensors(
-    prompts: Sequence[Prompt], frame: Frame, device: torch.device
+    prompts: Sequence[Prompt], frames: Sequence[Frame], device: torch.device
 ) -> dict[str, Tensor | None]:
     """Stack prompts of one form, as keyword arguments of `Sam.decode`.
 
@@ -48,8 +48,8 @@ def prompt_tensors(
     ----------
     prompts : sequence of Prompt
         B prompts with the same `form_of`; coordinates in pixels of the image.
-    frame : Frame
-        How the image lies in the model's frame.
+    frames : sequence of Frame
+        How the image of each prompt lies in the model's frame.
     device : torch.device
         Where the tensors go.
 
@@ -70,14 +70,15 @@ def prompt_tensors(
         return torch.from_numpy(np.stack(values)).to(device)
 
     first = prompts[0]
+    pairs = list(zip(frames, prompts, strict=True))
     points = labels = boxes = mask_logits = None
     if first.points is not None:
-        points = stack([frame.points_to_frame(p.points) for p in prompts])  # type: ignore[arg-type]
+        points = stack([f.points_to_frame(p.points) for f, p in pairs])  # type: ignore[arg-type]
         labels = stack([p.labels for p in prompts])  # type: ignore[misc]
     if first.boxes is not None:
-        boxes = stack([frame.boxes_to_frame(p.boxes) for p in prompts])  # type: ignore[arg-type]
+        boxes = stack([f.boxes_to_frame(p.boxes) for f, p in pairs])  # type: ignore[arg-type]
     if first.mask is not None:
-        mask_logits = stack([_mask_logits(frame, p) for p in prompts])[:, None]  # (B, 1, h, w)
+        mask_logits = stack([_mask_logits(f, p) for f, p in pairs])[:, None]  # (B, 1, h, w)
     return {"points": points, "labels": labels, "boxes": boxes, "mask_logits": mask_logits}
 
 

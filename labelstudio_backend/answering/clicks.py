@@ -12,6 +12,7 @@ import numpy as np
 from sam_plugins.prompts import Prompt
 
 if TYPE_CHECKING:
+    from sam_plugins.batching import PromptBatcher
     from sam_plugins.embedding import ImageEmbedding
     from sam_plugins.prediction import Prediction
     from sam_plugins.predictor import Predictor
@@ -35,13 +36,13 @@ class ClickMemory:
         self._remembered: OrderedDict[tuple[object, ...], Prediction] = OrderedDict()
 
     def predict(
-        self, predictor: Predictor, embedding: ImageEmbedding, prompt: Prompt
+        self, predictor: Predictor | PromptBatcher, embedding: ImageEmbedding, prompt: Prompt
     ) -> Prediction:
         """Answer a prompt.
 
         Parameters
         ----------
-        predictor : Predictor
+        predictor : Predictor or PromptBatcher
         embedding : ImageEmbedding
         prompt : Prompt
             Clicks, a box or a mask, or clicks and a box about one object.

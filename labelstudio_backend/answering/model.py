@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import threading
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sam_plugins.errors import SamPluginsError
 
 if TYPE_CHECKING:
+    from sam_plugins.batching import PromptBatcher
     from sam_plugins.cache import EmbeddingCache
     from sam_plugins.predictor import Predictor
 
@@ -34,6 +35,14 @@ class Current:
 
     predictor: Predictor
     version: str
+
+    @cached_property
+    def answers(self) -> Predictor | PromptBatcher:
+        """Who answers prompts: on a GPU, those of several people at once."""
+        from sam_plugins.batching import PromptBatcher
+
+        on_cpu = self.predictor.device.type == "cpu"
+        return self.predictor if on_cpu else PromptBatcher(self.predictor)
 
 
 class ServedModel:

@@ -12,7 +12,7 @@ from labelstudio_backend.answering.clicks import ClickMemory
 from labelstudio_backend.answering.existing import read_existing, regions_to_fill
 from labelstudio_backend.answering.interactive import BoxMemory, image_asked_about
 from labelstudio_backend.answering.masks_to_regions import prediction_of, write_regions
-from labelstudio_backend.answering.model import ServedModel
+from labelstudio_backend.answering.model import Current, ServedModel
 from labelstudio_backend.answering.options import ProjectOptions
 from labelstudio_backend.answering.projects import Projects
 from labelstudio_backend.answering.requests import BadRequestError, PredictRequest, SetupRequest
@@ -23,7 +23,6 @@ from sam_plugins.errors import SamPluginsError
 
 if TYPE_CHECKING:
     from sam_plugins.embedding import ImageEmbedding
-    from sam_plugins.predictor import Predictor
 
 LOGGER = logging.getLogger(__name__)
 
@@ -219,13 +218,13 @@ class Service:
             turn=lambda: self.turns(urgent),
         )
         version = _version(current.version, request.options)
-        return _Look(current.predictor, embedding, request.config, to_name, version)
+        return _Look(current, embedding, request.config, to_name, version)
 
     def _masks(self, look: _Look, asked: Sequence[Asked]) -> list[dict[str, Any]]:
         """One mask for each object, as regions."""
         found = []
         for each in asked:
-            answer = self.clicks.predict(look.predictor, look.embedding, each.prompt)
+            answer = self.clicks.predict(look.current.answers, look.embedding, each.prompt)
             found += write_regions(
                 answer.best_mask,
                 look.config,
@@ -250,7 +249,7 @@ class _Request:
 class _Look:
     """An image that is asked about, and the model that looks at it until the answer is given."""
 
-    predictor: Predictor
+    current: Current
     embedding: ImageEmbedding
     config: LabellingConfig
     to_name: str
@@ -265,8 +264,9 @@ def _everything(look: _Look, options: ProjectOptions) -> list[dict[str, Any]]:
     """The best masks of the whole image, as regions."""
     from sam_plugins.automatic import generate
 
-    settings = options.automatic(look.predictor.model)
-    records = generate(look.predictor, look.embedding, settings=settings)
+    predictor = look.current.predictor
+    settings = options.automatic(predictor.model)
+    records = generate(predictor, look.embedding, settings=settings)
     records = [each for each in records if each.area >= options.min_area]
     records.sort(key=lambda each: -each.predicted_iou)
     return [

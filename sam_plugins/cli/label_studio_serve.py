@@ -28,6 +28,15 @@ def serve(
             "--state", metavar="DIR", help="Where projects' options, examples and models are kept."
         ),
     ] = None,
+    at_once: Annotated[
+        int | None,
+        typer.Option(
+            "--at-once",
+            min=1,
+            help="People whose prompts are answered at once; by default half as many as there are "
+            "processors. On a GPU 32 are answered as quickly as one.",
+        ),
+    ] = None,
     prefetch: Annotated[
         int,
         typer.Option("--prefetch", min=0, max=20, help="Next tasks whose images are made ready."),
@@ -65,6 +74,7 @@ def serve(
             user=os.environ.get("BASIC_AUTH_USER", ""),
             password=os.environ.get("BASIC_AUTH_PASS", ""),
             allow_anyone=allow_anyone,
+            at_once=at_once,
             training=train,
         )
     application = build(

@@ -161,12 +161,12 @@ class LiteSam(Sam):
         text_tokens: Tensor | None = None,
         multimask: bool,
     ) -> tuple[Tensor, Tensor]:
-        """Answer B prompts of one form about one image.
+        """Answer B prompts of one form about one image, or each about an image of its own.
 
         Parameters
         ----------
         features : tuple of Tensor
-            From `encode`, with a batch axis of 1.
+            From `encode`, with a batch axis of 1, or of B.
         points : Tensor of shape (B, N, 2), optional
             x then y, in frame pixels.
         labels : Tensor of shape (B, N), optional
@@ -259,7 +259,8 @@ class LiteSam(Sam):
         for level in range(self.levels):
             rows = (level_of == level).nonzero()[:, 0]
             if len(rows):
-                answer = self._ask(features, prompts.take(rows), chosen, level=level)
+                images = tuple(x[rows] if len(x) > 1 else x for x in features)
+                answer = self._ask(images, prompts.take(rows), chosen, level=level)
                 order.append(rows)
                 logits.append(answer[0])
                 iou.append(answer[1])

@@ -194,7 +194,7 @@ def look(features: tuple[Tensor, ...], prompts: LevelPrompts, level: int, levels
     Parameters
     ----------
     features : tuple of Tensor
-        Four maps of one image for each level, the finest first.
+        Four maps for each level, the finest first; of one image, or of one a prompt.
     prompts : LevelPrompts
         In pixels of the finest level.
     level : int

@@ -57,7 +57,8 @@ class Windows:
         Parameters
         ----------
         features : tuple of Tensor
-            Maps of shape (1, C, H / s, W / s) at the strides s = 16, 8, 4, 2.
+            Maps of shape (1 or B, C, H / s, W / s) at the strides s = 16, 8, 4, 2: of one image,
+            or of one a prompt.
 
         Returns
         -------
@@ -66,7 +67,9 @@ class Windows:
         """
         maps = []
         for stride, feature in zip(STRIDES, features, strict=True):
-            parts = [feature[(..., *place)] for place in self._places(stride)]
+            places = self._places(stride)
+            images = feature.split(1) if len(feature) > 1 else [feature] * len(places)
+            parts = [image[(..., *place)] for image, place in zip(images, places, strict=True)]
             maps.append(torch.cat(parts) if len(parts) > 1 else parts[0])
         return tuple(maps)
 

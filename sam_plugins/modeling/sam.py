@@ -144,12 +144,12 @@ class Sam(Float32Buffers):
         text_tokens: Tensor | None = None,
         multimask: bool,
     ) -> tuple[Tensor, Tensor]:
-        """Answer B prompts of one form about one image.
+        """Answer B prompts of one form about one image, or each about an image of its own.
 
         Parameters
         ----------
         features : tuple of Tensor
-            From `encode`, with a batch axis of 1.
+            From `encode`, with a batch axis of 1, or of B.
         points : Tensor of shape (B, N, 2), optional
             x then y, in frame pixels.
         labels : Tensor of shape (B, N), optional
