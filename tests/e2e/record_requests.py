@@ -127,7 +127,7 @@ def record_points(team: Team, notes: Notes, annotator: Annotator) -> None:
 
 def record_boxes(team: Team, notes: Notes, annotator: Annotator) -> None:
     """One box, two boxes, and a point while they are pending."""
-    annotator.open_task(team.project, team.tasks[1])
+    annotator.open_task(team.project, team.tasks[0])
     annotator.use("rectangle-tool")
     annotator.drag("3", *corners(COIN))
     notes.take("predict-box", "/predict")

@@ -28,7 +28,7 @@ def test_boxes_of_another_model_become_masks(new_team, annotator):
 
 def test_everything_is_segmented_when_the_task_is_opened(new_team, annotator):
     team = new_team()
-    team.configure({"segment_everything": True, "label": "Cell", "pred_iou_thresh": 0.8})
+    team.configure({"segment_everything": True, "label": "Cell", "pred_iou_thresh": 0.7})
     annotator.open_task(team.project, team.tasks[0])
     annotator.take("everything")
     (ours, *_) = team.predictions(team.tasks[0])
