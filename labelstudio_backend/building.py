@@ -10,6 +10,7 @@ from labelstudio_backend.background import Background
 from labelstudio_backend.client import LabelStudioClient
 from labelstudio_backend.fetching import FetchSettings
 from labelstudio_backend.learning import Collector, Trainer
+from labelstudio_backend.learning.training import MINUTES
 from labelstudio_backend.prefetching import Prefetcher
 from labelstudio_backend.server.app import Application
 from labelstudio_backend.server.settings import ServerSettings
@@ -30,6 +31,7 @@ def build(
     precision: str = "auto",
     folder: Path | None = None,
     prefetch: int = 3,
+    train_minutes: float = MINUTES,
     fetch: FetchSettings | None = None,
 ) -> Application:
     """Put a backend together.
@@ -43,6 +45,8 @@ def build(
         Where its state is kept; by default `state_folder`.
     prefetch : int
         Next tasks whose images are embedded when one is opened.
+    train_minutes : float
+        How long a training takes.
     fetch : FetchSettings, optional
         Where images may come from; by default from the environment.
 
@@ -71,6 +75,6 @@ def build(
     background = Background(
         Prefetcher(service, client_of, ahead=prefetch),
         Collector(folder / "examples", projects, client_of) if settings.training else None,
-        Trainer(folder, served) if settings.training else None,
+        Trainer(folder, served, minutes=train_minutes) if settings.training else None,
     )
     return Application(service, settings, background)

@@ -45,6 +45,9 @@ def serve(
         bool,
         typer.Option("--train/--no-train", help="Collect accepted masks, and train when asked."),
     ] = True,
+    train_minutes: Annotated[
+        float, typer.Option("--train-minutes", min=0, help="How long a training takes.")
+    ] = 10.0,
     allow_anyone: Annotated[
         bool, typer.Option("--allow-anyone", help="Let other machines in without a password.")
     ] = False,
@@ -78,7 +81,13 @@ def serve(
             training=train,
         )
     application = build(
-        settings, model=model, device=device, precision=precision, folder=state, prefetch=prefetch
+        settings,
+        model=model,
+        device=device,
+        precision=precision,
+        folder=state,
+        prefetch=prefetch,
+        train_minutes=train_minutes,
     )
     say(f"{application.service.model.version} at http://{host}:{port} (Ctrl-C ends)")
     serve_until_stopped(application)

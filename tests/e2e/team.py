@@ -93,11 +93,14 @@ def label_studio_running(folder: Path, account: Account, *, port: int = 0) -> It
 
 @contextmanager
 def backend_running(
-    folder: Path, *, port: int = 0, fetch: FetchSettings | None = None
+    folder: Path, *, port: int = 0, fetch: FetchSettings | None = None, **options: Any
 ) -> Iterator[tuple[Recorder, str]]:
     """Our backend, which knows of Label Studio what /setup tells it; and its address."""
     application = build(
-        ServerSettings(port=port), folder=folder, fetch=fetch or FetchSettings(), prefetch=0
+        ServerSettings(port=port),
+        folder=folder,
+        fetch=fetch or FetchSettings(),
+        **{"prefetch": 0, **options},
     )
     recorder = Recorder(application)
     with serving(recorder) as url:  # type: ignore[arg-type]
