@@ -154,6 +154,8 @@ def environment(
         "LABEL_STUDIO_HOST": url,
         # Both it and the backend are at this machine's own address, which it refuses otherwise.
         "USE_DEFAULT_BANNED_SUBNETS": "false",
+        # What clouds tell their machines stays out of reach.
+        "USER_ADDITIONAL_BANNED_SUBNETS": "169.254.0.0/16,fe80::/10",
         # A sample tells nobody that it runs.
         "COLLECT_ANALYTICS": "false",
         "LATEST_VERSION_CHECK": "false",
