@@ -7,7 +7,7 @@ LABEL_STUDIO_VENV := .venv-label-studio
 LABEL_STUDIO := label-studio==1.23.2
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo napari label-studio label-studio-server test lint docs bench clean help
+.PHONY: demo napari label-studio label-studio-server stock-sdk test lint docs bench clean help
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -40,6 +40,13 @@ $(LABEL_STUDIO_VENV)/.$(LABEL_STUDIO):
 	$(LABEL_STUDIO_VENV)/bin/python -m pip install --quiet --disable-pip-version-check $(LABEL_STUDIO)
 	@touch $@
 
+# Into a folder of its own, which the tests put before everything else on the path: it brings a Flask
+# and a Jinja2 of its time.
+STOCK_SDK := .label-studio-ml
+$(STOCK_SDK)/.installed: $(VENV)/.core
+	$(PIP) --target $(STOCK_SDK) "label-studio-ml==1.0.9" "redis>=4" "rq>=1.10"
+	@touch $@
+
 demo: $(VENV)/.core  ## segment real photographs and micrographs offline; writes demo/index.html
 	$(BIN)/sam-plugins demo --out demo
 
@@ -50,6 +57,8 @@ label-studio: $(VENV)/.serving label-studio-server  ## start Label Studio on a s
 	$(BIN)/sam-plugins label-studio sample
 
 label-studio-server: $(LABEL_STUDIO_VENV)/.$(LABEL_STUDIO)  ## install Label Studio itself (1 GB), for the sample and the tests
+
+stock-sdk: $(STOCK_SDK)/.installed  ## install Label Studio's own ML SDK, for the tests
 
 test: $(VENV)/.test  ## run all tests
 	$(BIN)/python -m pytest
@@ -67,4 +76,4 @@ bench: $(VENV)/.bench  ## run the benchmarks against the peers
 	$(BIN)/python -m benchmarks
 
 clean:  ## remove everything that was made
-	rm -rf $(VENV) $(LABEL_STUDIO_VENV) site demo build *.egg-info
+	rm -rf $(VENV) $(LABEL_STUDIO_VENV) $(STOCK_SDK) site demo build *.egg-info
