@@ -16,6 +16,9 @@ from sam_plugins.prompts import Prompt
 # More prompts than any person makes about one image; a request with more is refused.
 MOST_REGIONS = 1000
 
+# Percent of an image, or degrees: what is farther away was not drawn by a person.
+FARTHEST = 1e6
+
 
 @dataclass(frozen=True, eq=False)
 class Asked:
@@ -139,15 +142,16 @@ def _text(value: Any) -> str | None:
 
 def _rotation(region: Mapping[str, Any]) -> float:
     value = region.get("image_rotation", 0)
-    return float(value) if isinstance(value, int | float) and math.isfinite(value) else 0.0
+    return float(value) if isinstance(value, int | float) and abs(value) < FARTHEST else 0.0
 
 
 def _number(value: Mapping[str, Any], name: str) -> float:
     number = value.get(name)
     if isinstance(number, bool) or not isinstance(number, int | float):
         raise InvalidPromptError(f"a region's {name} must be a number, got {number!r:.40}")
-    if not math.isfinite(number):
-        raise InvalidPromptError(f"a region's {name} must be finite, got {number}")
+    # Compared, not converted: JSON's whole numbers may be longer than any float.
+    if not abs(number) < FARTHEST:
+        raise InvalidPromptError(f"a region's {name} is out of all bounds: {str(number)[:40]}")
     return float(number)
 
 

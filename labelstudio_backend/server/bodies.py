@@ -63,7 +63,7 @@ def parse_json(body: bytes) -> Any:
         If it is none, holds numbers that are none, or is nested beyond reason.
     """
     try:
-        return json.loads(body, parse_constant=_refuse)
+        return json.loads(body.decode("utf-8"), parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
         raise BadRequestError(f"the request is no JSON: {str(error)[:200]}") from error
 
