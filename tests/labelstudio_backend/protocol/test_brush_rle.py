@@ -1,13 +1,19 @@
 """Brush masks: the same bytes as Label Studio's converter, and back; bombs are refused."""
 
+import json
+import subprocess
+from pathlib import Path
+
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from scipy import ndimage
 
 from labelstudio_backend.protocol.brush_rle import CHANNELS, decode, encode
-from sam_plugins.errors import InvalidMaskError
+from labelstudio_backend.sample import find_label_studio
+from sam_plugins.errors import InvalidMaskError, SamPluginsError
 
 masks = arrays.arrays(bool, st.tuples(st.integers(1, 30), st.integers(1, 30)))
 
@@ -48,13 +54,37 @@ def test_runs_longer_than_a_block(fill):
     assert np.array_equal(decode(code, mask.shape), mask)
 
 
-@given(masks)
-@settings(max_examples=30)
-def test_the_converter_of_label_studio_agrees(mask):
-    brush = pytest.importorskip("label_studio_sdk.converter.brush")
-    assert encode(mask) == brush.mask2rle(255 * mask.astype(np.uint8))
-    image = brush.decode_rle(encode(mask)).reshape(*mask.shape, CHANNELS)
-    assert np.array_equal(image[..., 3] > 0, mask)
+def random_masks(count):
+    """Blobs, noise and stripes of all sizes."""
+    rng = np.random.default_rng(0)
+    for number in range(count):
+        height, width = rng.integers(1, 200, 2)
+        noise = rng.random((height, width))
+        if number % 3 == 1:
+            noise = ndimage.gaussian_filter(noise, 4)
+        if number % 3 == 2:
+            noise = np.broadcast_to(noise[:, :1], noise.shape)
+        yield noise > np.quantile(noise, rng.random())
+
+
+def test_the_converter_of_label_studio_agrees():
+    try:
+        python = find_label_studio().with_name("python")
+    except SamPluginsError as error:
+        pytest.skip(str(error))
+    cases = list(random_masks(60))
+    asked = [[mask.shape, mask.astype(int).ravel().tolist(), encode(mask)] for mask in cases]
+    done = subprocess.run(
+        [python, Path(__file__).with_name("converter.py")],
+        input=json.dumps(asked),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for mask, (code, pixels) in zip(cases, json.loads(done.stdout), strict=True):
+        assert encode(mask) == code
+        assert np.array_equal(decode(code, mask.shape), mask)
+        assert np.array_equal(np.reshape(pixels, mask.shape) > 0, mask)
 
 
 @given(masks, st.data())
