@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Page, Route, sync_playwright
+from playwright.sync_api import Locator, Page, Route, expect, sync_playwright
 
 from labelstudio_backend.sample import Account
 
@@ -24,6 +24,7 @@ ARGUMENTS = (
 WINDOW = {"width": 1400, "height": 900}
 # A machine that is busy with other tests is slow.
 PATIENCE = 60_000
+expect.set_options(timeout=PATIENCE)
 # How Label Studio's page draws after a press of a key or of the mouse.
 SETTLE = 300
 
@@ -55,8 +56,17 @@ class Annotator:
             self.page.click("button[type=submit]")
 
     def open_task(self, project: int, task: int, *, turned: bool = False) -> None:
-        """Open a task, and wait until its image is drawn; then turn it clockwise by a quarter."""
-        self.page.goto(f"{self.label_studio}/projects/{project}/data?task={task}")
+        """Open a task from the list, and wait until its image is drawn; then turn it clockwise.
+
+        By its own address, Label Studio would load it twice, and show the one or the other.
+        """
+        listed = self.page.request.get(f"{self.label_studio}/api/tasks?project={project}").json()
+        row = [each["id"] for each in listed["tasks"]].index(task)
+        self.page.goto(f"{self.label_studio}/projects/{project}/data")
+        rows = self.page.locator(".lsf-table-row")
+        expect(rows).to_have_count(len(listed["tasks"]))
+        self.page.wait_for_load_state("networkidle")
+        rows.nth(row).click()
         self.page.wait_for_selector("canvas")
         self.page.wait_for_function(
             "() => document.querySelector('img[alt=image]')?.naturalWidth > 0"
@@ -113,9 +123,9 @@ class Annotator:
             self.page.click("[data-testid=bottombar-submit-button]")
 
     @property
-    def regions(self) -> list[str]:
+    def regions(self) -> Locator:
         """The labels of the regions that are listed."""
-        return self.page.locator("[class*=outliner-item__title]").all_text_contents()
+        return self.page.locator("[class*=outliner-item__title]")
 
     def take(self, name: str) -> None:
         """Take a screenshot."""

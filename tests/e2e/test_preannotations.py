@@ -1,6 +1,7 @@
 """Masks that are there before anybody clicks."""
 
 import numpy as np
+from playwright.sync_api import expect
 
 from labelstudio_backend.client.records import Prediction
 from tests.e2e.coins import CLOSE, COIN, OTHER, box_region, overlap, truth
@@ -22,21 +23,23 @@ def test_boxes_of_another_model_become_masks(new_team, annotator):
     team.retrieve()
     assert "/predict" not in [each.path for each in team.recorder.exchanges[asked:]]
     annotator.open_task(team.project, team.tasks[0])
+    expect(annotator.page.get_by_text(version)).to_be_visible()
+    expect(annotator.regions).to_have_text(["Cell", "Cell"])
     annotator.take("filled-boxes")
-    assert annotator.page.get_by_text(version).count()
 
 
 def test_everything_is_segmented_when_the_task_is_opened(new_team, annotator):
     team = new_team()
     team.configure({"segment_everything": True, "label": "Cell", "pred_iou_thresh": 0.7})
     annotator.open_task(team.project, team.tasks[0])
+    expect(annotator.regions).not_to_have_count(0)
     annotator.take("everything")
     (ours, *_) = team.predictions(team.tasks[0])
     masks = masks_of(ours["result"])
     assert len(masks) >= 20  # of 24 coins
     for coin in (COIN, OTHER):
         assert max(overlap(mask, truth(coin)) for mask in masks) > CLOSE
-    assert set(annotator.regions) == {"Cell"}
+    assert set(annotator.regions.all_text_contents()) == {"Cell"}
     annotator.submit()
     (result,) = team.annotations(team.tasks[0])
     assert len(result) == len(masks)

@@ -1,6 +1,7 @@
 """Clicks and boxes in a real browser: what people see is what they get."""
 
 import numpy as np
+from playwright.sync_api import expect
 
 from labelstudio_backend.sample.project import LABEL_CONFIG
 from tests.e2e.coins import CLOSE, COIN, OTHER, corners, overlap, truth
@@ -25,7 +26,7 @@ def test_points_make_one_mask_which_is_submitted_as_it_was_answered(new_team, an
         (mask,) = each.masks
         assert overlap(mask, truth(COIN)) > CLOSE
     annotator.accept()
-    assert annotator.regions == ["Cell"]  # the prompts are gone
+    expect(annotator.regions).to_have_text(["Cell"])  # the prompts are gone
     annotator.submit()
     annotator.take("submitted")
     (result,) = team.annotations(team.tasks[0])
@@ -59,7 +60,7 @@ def test_each_box_has_a_mask(new_team, annotator):
     for mask, coin in zip(answered, (COIN, OTHER), strict=True):
         assert overlap(mask, truth(coin)) > CLOSE
     annotator.accept()
-    assert annotator.regions == ["Cell", "Cell"]
+    expect(annotator.regions).to_have_text(["Cell", "Cell"])
     annotator.submit()
     (result,) = team.annotations(team.tasks[0])
     submitted = masks_of(result)
@@ -76,7 +77,7 @@ def test_labels_are_asked_about_apart(new_team, annotator):
     annotator.accept()
     annotator.drag(OBJECT_BOX, *corners(OTHER))
     annotator.accept()
-    assert annotator.regions == ["Cell", "Object"]
+    expect(annotator.regions).to_have_text(["Cell", "Object"])
     annotator.submit()
     (result,) = team.annotations(team.tasks[0])
     assert [region["value"]["brushlabels"] for region in result] == [["Cell"], ["Object"]]
