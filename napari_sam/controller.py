@@ -81,7 +81,7 @@ class Controller(QObject):
         self.layers = PromptLayers(viewer, self._on_created)
         self._settling = self._timer(SETTLED_MS, self.embed)
         self._painting = self._timer(0, self.paint)
-        self._activating = self._timer(0, self.activate)
+        self._activating = self._timer(0, self._begin)
         self._rechecking = self._timer(RECHECK_MS, self._recheck)
         bind_viewer(viewer, self.run)
         dims, layers, camera = viewer.dims.events, viewer.layers.events, camera_of(viewer).events
@@ -152,12 +152,16 @@ class Controller(QObject):
         else:
             self.layers.remove()
         self.work_changed.emit()
-        self._settling.start()
 
     def activate(self) -> None:
         """Select the prompts, so that clicks go there."""
         if self.work is not None:
             self.layers.activate()
+
+    def _begin(self) -> None:
+        """Select the prompts of another image, and embed it once the window is drawn."""
+        self.activate()
+        self._settling.start()
 
     def _work_on(self, image: Any, channel_axis: int | None, labels: Any, new: bool) -> Work:
         for work in reversed(self._works):

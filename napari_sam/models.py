@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from napari_sam.importing import import_torch
 from napari_sam.settings import read_preferences
 from sam_plugins.checkpoints.registry import find_entry
 
@@ -52,6 +53,7 @@ def get_predictor(
     """
     from sam_plugins.checkpoints.downloading import download
 
+    import_torch()
     if not find_entry(name).present:
         download(name, progress=progress)
     return _loaded(name, device)

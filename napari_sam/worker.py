@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,6 +14,10 @@ from sam_plugins.errors import CancelledError
 
 # Asked for first: a click does not wait for a long job to end, see `Task.pause`.
 URGENT = "click"
+
+# Seconds after which the worker gives the interpreter to the window, which asks for it dozens of
+# times while it draws once; Python's own 5 ms would add up to a window that stands still.
+SWITCH_SECONDS = 0.0005
 
 
 @dataclass(eq=False)
@@ -171,6 +176,7 @@ class Worker(QObject):
             self._thread.join(wait)
 
     def _work(self) -> None:
+        sys.setswitchinterval(min(sys.getswitchinterval(), SWITCH_SECONDS))
         while True:
             with self._wake:
                 while not self._pending and not self._closed:
