@@ -276,14 +276,10 @@ class SliceTarget:
 
     def write(self, patch: Patch) -> None:
         """Change labels, so that napari's own undo knows of it."""
-        if not len(patch):
-            return
         self._work.prepare()
-        values: Any = patch.values
-        if (values == values[0]).all():
-            values = int(values[0])
-        indices = pixels_at(self._plane, patch.rows, patch.columns)
-        self._work.labels.data_setitem(indices, values)
+        values = patch.values
+        indices = pixels_at(self._plane, *patch.pixels)
+        self._work.labels.data_setitem(indices, values if values.ndim else int(values))
         self._work.highest = max(self._work.taken(), int(patch.values.max()))
 
     def highest(self) -> int:

@@ -51,12 +51,11 @@ def commit_change(
     whole = Cutout(cutout.within(box), box[:2])
     labels = state.target.read(box)
     patch = object_patch(whole, labels, record.id, overlap=overlap)
-    added = int(np.count_nonzero(patch.values == record.id))
-    removed = len(patch) - added
-    area = int(np.count_nonzero(labels == record.id)) + added - removed
-    kept = np.asarray(labels) == record.id
-    kept[patch.rows - box[1], patch.columns - box[0]] = patch.values == record.id
-    new = replace(record, area=area, box=Cutout(kept, box[:2]).tight().box)
+    kept = patch.where_after(record.id)
+    if patch.before.ndim:  # what it had before and still has
+        kept |= (labels == record.id) & whole.mask
+    left = Cutout(kept, box[:2]).tight()
+    new = replace(record, area=left.area, box=left.box)
     records: list[Records] = [(record.id, state.objects.get(record.id), new)]
     records += _losses(state, patch, record.id)
     name = f"object {record.id}"
@@ -77,10 +76,8 @@ def delete_change(state: State, record: ObjectRecord) -> Change:
     -------
     Change
     """
-    x0, y0, *_ = record.box
-    rows, columns = np.nonzero(state.target.read(record.box) == record.id)
-    before = np.full(len(rows), record.id, dtype=np.int64)
-    patch = Patch(rows + y0, columns + x0, before, np.zeros_like(before))
+    where = Cutout(np.asarray(state.target.read(record.box) == record.id), record.box[:2])
+    patch = Patch(where, np.array(record.id), np.array(0))
     return Change(f"deletion of object {record.id}", [patch], [(record.id, record, None)])
 
 
@@ -124,7 +121,9 @@ def _joined(first: Box, second: Box | None) -> Box:
 
 def _losses(state: State, patch: Patch, object_id: int) -> list[Records]:
     """What other objects lose: their records with a smaller area, or none if nothing is left."""
-    labels, counts = np.unique(patch.before, return_counts=True)
+    if not patch.before.ndim:
+        return []  # all of it was background
+    labels, counts = np.unique(patch.before[patch.where.mask], return_counts=True)
     losses: list[Records] = []
     for label, count in zip(labels.tolist(), counts.tolist(), strict=True):
         known = state.objects.get(label)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property, reduce
 from typing import Any
 
 import numpy as np
@@ -29,76 +30,83 @@ class OverlapError(SamPluginsError):
 
 @dataclass(frozen=True, eq=False)
 class Patch:
-    """A change of N pixels of a label image.
+    """A change of some pixels of a label image.
 
     Parameters
     ----------
-    rows, columns : ndarray of shape (N,), integer
+    where : Cutout
         Which pixels.
-    before, values : ndarray of shape (N,), integer
-        Their labels before and after.
+    before, after : ndarray of shape (h, w) or (), integer
+        Their labels before and after, in the box of ``where``; of no axes if all are the same.
     """
 
-    rows: NDArray[np.intp]
-    columns: NDArray[np.intp]
-    before: NDArray[np.int64]
-    values: NDArray[np.int64]
+    where: Cutout
+    before: NDArray[Any]
+    after: NDArray[Any]
 
-    def __len__(self) -> int:
-        return len(self.rows)
+    @cached_property
+    def empty(self) -> bool:
+        """Whether nothing is changed."""
+        return not self.where.mask.any()
 
     @property
     def box(self) -> Box:
-        """The pixels' box; all zeros if there are none."""
-        if not len(self):
-            return 0, 0, 0, 0
-        return (
-            int(self.columns.min()),
-            int(self.rows.min()),
-            int(self.columns.max()) + 1,
-            int(self.rows.max()) + 1,
-        )
+        """Where all of it lies: x0, y0, x1, y1."""
+        return self.where.box
+
+    @property
+    def pixels(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Rows and columns of the N pixels in the image, each of shape (N,)."""
+        rows, columns = np.nonzero(self.where.mask)
+        rows += self.where.corner[1]
+        columns += self.where.corner[0]
+        return rows, columns
+
+    @property
+    def values(self) -> NDArray[Any]:
+        """Their labels after the change: (N,), or () if all are the same."""
+        return self.after[self.where.mask] if self.after.ndim else self.after
 
     def inverse(self) -> Patch:
         """The change back."""
-        return Patch(self.rows, self.columns, self.values, self.before)
+        return Patch(self.where, self.after, self.before)
 
-    def take(self, chosen: NDArray[np.bool_]) -> Patch:
+    def only(self, chosen: NDArray[np.bool_]) -> Patch:
         """Take some of the pixels.
 
         Parameters
         ----------
-        chosen : ndarray of shape (N,), bool
+        chosen : ndarray of shape (h, w), bool
 
         Returns
         -------
         Patch
         """
-        return Patch(
-            self.rows[chosen], self.columns[chosen], self.before[chosen], self.values[chosen]
-        )
+        where = Cutout(self.where.mask & chosen, self.where.corner)
+        return Patch(where, self.before, self.after)
+
+    def where_after(self, label: int) -> NDArray[np.bool_]:
+        """Tell which pixels get a label: (h, w)."""
+        return self.where.mask & (self.after == label)
 
     def as_json(self) -> list[dict[str, Any]]:
         """Write it as JSON values: for each change of one label to another, a mask in a box."""
-        x0, y0, x1, y1 = self.box
-        pieces = []
-        for before, after in self._changes():
-            chosen = (self.before == before) & (self.values == after)
-            mask = np.zeros((y1 - y0, x1 - x0), dtype=bool)
-            mask[self.rows[chosen] - y0, self.columns[chosen] - x0] = True
-            piece = {"before": int(before), "after": int(after), "corner": [x0, y0]}
-            pieces.append({**piece, "mask": rle.encode(mask)})
-        return pieces
+        mask, corner = self.where.mask, list(self.where.corner)
+        return [
+            {"before": before, "after": after, "corner": corner, "mask": rle.encode(chosen)}
+            for before, after, chosen in self._changes()
+            if chosen is mask or chosen.any()
+        ]
 
-    def _changes(self) -> list[tuple[int, int]]:
-        """Which label becomes which; mostly it is background that becomes one label."""
-        if not len(self):
-            return []
-        first = int(self.before[0]), int(self.values[0])
-        if (self.before == first[0]).all() and (self.values == first[1]).all():
-            return [first]
-        pairs = np.unique(np.stack([self.before, self.values], 1), axis=0)
-        return [(int(before), int(after)) for before, after in pairs]
+    def _changes(self) -> Iterator[tuple[int, int, NDArray[np.bool_]]]:
+        """Which label becomes which, and where; mostly background becomes one label."""
+        mask = self.where.mask
+        if self.empty:
+            return
+        for before in _labels_in(self.before, mask):
+            here = mask & (self.before == before) if self.before.ndim else mask
+            for after in _labels_in(self.after, mask):
+                yield before, after, here & (self.after == after) if self.after.ndim else here
 
     @classmethod
     def from_json(cls, pieces: Sequence[dict[str, Any]]) -> Patch:
@@ -112,17 +120,15 @@ class Patch:
         -------
         Patch
         """
-        rows, columns, before, values = [], [], [], []
-        for piece in pieces:
-            y, x = np.nonzero(rle.decode(piece["mask"]))
-            rows.append(y + piece["corner"][1])
-            columns.append(x + piece["corner"][0])
-            before.append(np.full(len(y), piece["before"], dtype=np.int64))
-            values.append(np.full(len(y), piece["after"], dtype=np.int64))
-        if not rows:
-            nothing = np.zeros(0, dtype=np.int64)
-            return cls(nothing, nothing, nothing, nothing)
-        return cls(*(np.concatenate(each) for each in (rows, columns, before, values)))
+        cutouts = [Cutout.from_json(piece) for piece in pieces]
+        if len(pieces) == 1:
+            before, after = (np.array(pieces[0][name]) for name in ("before", "after"))
+            return cls(cutouts[0], before, after)
+        where = reduce(Cutout.joined, cutouts, Cutout(np.zeros((0, 0), dtype=bool)))
+        labels = np.zeros((2, *where.mask.shape), dtype=np.int64)
+        for piece, cutout in zip(pieces, cutouts, strict=True):
+            labels[:, cutout.within(where.box)] = [[piece["before"]], [piece["after"]]]
+        return cls(where, labels[0], labels[1])
 
 
 def object_patch(cutout: Cutout, labels: NDArray[Any], label: int, *, overlap: Overlap) -> Patch:
@@ -148,19 +154,26 @@ def object_patch(cutout: Cutout, labels: NDArray[Any], label: int, *, overlap: O
     OverlapError
         If nothing of the object can be taken.
     """
-    mask, corner = cutout.mask, cutout.corner
-    others = (labels != 0) & (labels != label)
+    mask = cutout.mask
+    if not labels.any():
+        _refuse_nothing(mask)
+        return Patch(cutout, np.array(0), np.array(label))
+    mine = labels == label
+    others = (labels != 0) & ~mine
     if overlap is Overlap.BACKGROUND and (mask & others).any():
         count = len(np.unique(labels[mask & others]))
         raise OverlapError(f"the object lies on {count} other(s); nothing was changed")
     taken = mask if overlap is Overlap.OVERWRITE else mask & ~others
+    _refuse_nothing(taken)
+    where = Cutout(taken ^ mine, cutout.corner)
+    return Patch(where, np.array(labels), np.where(taken, label, 0).astype(labels.dtype))
+
+
+def _refuse_nothing(taken: NDArray[np.bool_]) -> None:
     if not taken.any():
         raise OverlapError("other objects cover all of this one; nothing was changed")
-    changed = np.where(taken, label, 0) != np.where(labels == label, label, 0)
-    rows, columns = np.nonzero(changed)
-    return Patch(
-        rows + corner[1],
-        columns + corner[0],
-        labels[changed].astype(np.int64),
-        np.where(taken[changed], label, 0).astype(np.int64),
-    )
+
+
+def _labels_in(labels: NDArray[Any], mask: NDArray[np.bool_]) -> list[int]:
+    """The labels of the pixels of a mask."""
+    return [int(each) for each in np.unique(labels[mask] if labels.ndim else labels)]

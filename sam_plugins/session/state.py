@@ -76,12 +76,12 @@ class State:
         ----------
         patch : Patch
         """
-        if not len(patch):
+        if patch.empty:
             return
-        x0, y0, *_ = patch.box
-        found = self.target.read(patch.box)[patch.rows - y0, patch.columns - x0]
-        untouched = found == patch.before
-        self.target.write(patch if untouched.all() else patch.take(untouched))
+        untouched = (self.target.read(patch.box) == patch.before) | ~patch.where.mask
+        patch = patch if untouched.all() else patch.only(untouched)
+        if not patch.empty:
+            self.target.write(patch)
 
     def put(self, object_id: int, record: ObjectRecord | None) -> None:
         """Set or remove a record.

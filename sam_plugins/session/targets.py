@@ -111,7 +111,7 @@ class ArrayTarget:
         patch : Patch
             What is to be written where.
         """
-        self.labels[patch.rows, patch.columns] = patch.values
+        self.labels[patch.pixels] = patch.values
         self._highest = max(self._highest, int(patch.values.max(initial=0)))
 
     def highest(self) -> int:

@@ -45,12 +45,12 @@ def test_a_patch_does_what_the_policy_says_and_back(mask, labels, overlap):
     got = labels.astype(np.int64)
     for each in (patch, Patch.from_json(patch.as_json())):
         changed = got.copy()
-        changed[each.rows, each.columns] = each.values
+        changed[each.pixels] = each.values
         assert np.array_equal(changed, wanted)
         back = each.inverse()
-        changed[back.rows, back.columns] = back.values
+        changed[back.pixels] = back.values
         assert np.array_equal(changed, labels)
-    assert (patch.before != patch.values).all()
+    assert (labels[patch.pixels] != patch.values).all()
 
 
 def test_regions_that_do_not_divide_the_image():
