@@ -91,8 +91,8 @@ class ProjectOptions:
         >>> ProjectOptions.read('{"segment_everything": true}').segment_everything
         True
         """
-        given = extra_params
-        if isinstance(given, str) and given.strip():
+        given = extra_params.strip() if isinstance(extra_params, str) else extra_params
+        if isinstance(given, str) and given:
             try:
                 given = json.loads(given)
             except ValueError as error:
