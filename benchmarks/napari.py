@@ -19,8 +19,10 @@ from benchmarks.measure import save, table
 
 SIDES = (2048, 6000)
 
-# The image is the coins, again and again; one coin in it is here, row then column.
-TILE, COIN = (303, 384), (120, 270)
+# The image is the coins, again and again, enlarged so that a coin is a twentieth of its side: what
+# a person clicks on when all of it is seen. One coin is here, row then column.
+TILE, COIN = np.array((303, 384)), np.array((120, 270))
+SIDE_OF_COINS = 1000
 
 
 class Window:
@@ -31,7 +33,8 @@ class Window:
 
         from napari_sam.widget import SegmentAnythingWidget
 
-        coins = skimage.data.coins()
+        self.factor = round(side / SIDE_OF_COINS)
+        coins = skimage.data.coins().repeat(self.factor, axis=0).repeat(self.factor, axis=1)
         repeats = -(-side // coins.shape[0]), -(-side // coins.shape[1])
         self.image = np.tile(coins, repeats)[:side, :side]
         self.viewer = napari.Viewer(show=True, show_welcome_screen=False)
@@ -116,7 +119,7 @@ def measure_pauses(window: Window) -> dict[str, float]:
     found["longest pause, first use (imports torch), ms"] = pauses.end()
     window.idle()
     embedding_cache().clear()
-    window.controller.asking.region = None
+    window.controller.asking.forget()
     pauses = Pauses()
     window.controller.embed()
     window.until(lambda: window.widget.status.text().startswith("Ready"))
@@ -136,28 +139,35 @@ def measure_clicks(window: Window, repetitions: int) -> dict[str, float]:
     """Click at random spots of the image as shown, keep each mask."""
     controller, rng = window.controller, np.random.default_rng(0)
     handler, painted, kept = [], [], []
-    canvas = window.viewer.window._qt_viewer.canvas
-    drawn: list[float] = []
+    canvas = window.viewer.window._qt_viewer.canvas._scene_canvas
+    masks, drawn = [], []
+    controller.layers.get("preview").events.set_data.connect(lambda: masks.append(canvas))
+
+    def on_draw(_: Any) -> None:
+        # Until every pixel is there: a graphics card draws while the program goes on.
+        canvas.context.finish()
+        if masks:
+            drawn.append(time.perf_counter())
+
+    canvas.events.draw.connect(on_draw, position="last")
     for _ in range(repetitions):
         # The middle of a coin somewhere in the image.
-        rows, columns = (
-            side // period for side, period in zip(window.image.shape, TILE, strict=True)
-        )
-        tile = rng.integers(0, rows) * TILE[0], rng.integers(0, columns) * TILE[1]
-        spot = np.add(tile, COIN)
+        period = np.multiply(TILE, window.factor)
+        spot = rng.integers(0, window.image.shape // period) * period + COIN * window.factor
+        masks.clear()
         drawn.clear()
         start = time.perf_counter()
         controller.clicked(spot, positive=True)
         handler.append(time.perf_counter() - start)
-        window.until(lambda: controller.session.cutout is not None)
-        while controller._painting.isActive():
-            window.events()
-        canvas._scene_canvas.native.grabFramebuffer()
-        painted.append(time.perf_counter() - start)
+        window.until(lambda: bool(drawn))
+        painted.append(drawn[0] - start)
         window.idle()
         start = time.perf_counter()
         controller.run("commit")
         kept.append(time.perf_counter() - start)
+        window.idle()
+        for _ in ("the object", "its click"):
+            controller.run("undo")
         window.idle()
     return {
         "click handler, ms": 1000 * float(np.median(handler)),

@@ -32,7 +32,7 @@ SETTLED_MS = 250
 
 # A click is drawn with its mask, or after this long if the model takes longer: drawing twice
 # would take the processor from the model.
-DRAWN_MS = 50
+DRAWN_MS = 100
 
 # And this long after a change of the labels before it looks which objects are left.
 RECHECK_MS = 400

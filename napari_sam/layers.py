@@ -6,8 +6,8 @@ them; one that was deleted is made again when it is needed.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -201,10 +201,11 @@ class PromptLayers:
         points = [to_data(plane, x, y) for x, y in said.points]
         prompts = self.get("prompts")
         if len(points) or len(prompts.data):
-            prompts.data = np.array(points).reshape(-1, len(plane))
-            if points:
-                prompts.face_color = [POSITIVE if label else NEGATIVE for label in said.labels]
-            prompts.selected_data = set()
+            with drawn_once(prompts):
+                prompts.data = np.array(points).reshape(-1, len(plane))
+                if points:
+                    prompts.face_color = [POSITIVE if label else NEGATIVE for label in said.labels]
+                prompts.selected_data = set()
         self.show_boxes(plane, list(said.boxes), screen_pixel=screen_pixel)
 
     def show_boxes(self, plane: Plane, boxes: list[Any], *, screen_pixel: float = 1.0) -> None:
@@ -278,7 +279,8 @@ class PromptLayers:
     def _empty(self, role: str) -> None:
         layer = self._layers.get(role)
         if layer is not None and layer.data.size > 1:
-            layer.data = np.zeros((1,) * layer.ndim, dtype=np.uint8)
+            with drawn_once(layer):
+                layer.data = np.zeros((1,) * layer.ndim, dtype=np.uint8)
 
     def _show_crop(
         self,
@@ -300,10 +302,31 @@ class PromptLayers:
             (axis for axis, index in enumerate(plane) if index is None), data.shape, strict=True
         ):
             shape[axis] = side
-        layer.data = data.reshape(shape)
-        for name, value in where.items():
-            if not np.array_equal(getattr(layer, name), value):
-                setattr(layer, name, value)
+        with drawn_once(layer):
+            layer.data = data.reshape(shape)
+            moved = [
+                name for name in where if not np.array_equal(getattr(layer, name), where[name])
+            ]
+            for name in moved:
+                setattr(layer, name, where[name])
+        if moved:
+            layer.events.translate()
+
+
+@contextmanager
+def drawn_once(layer: Any) -> Iterator[None]:
+    """Change data and looks of one of our layers, and draw it when all is said.
+
+    At each change napari would draw the layer and measure the whole scene, which costs as much as
+    the model's answer. Our layers lie on the image: the scene is no larger for them.
+
+    Parameters
+    ----------
+    layer : napari.layers.Layer
+    """
+    with layer.events.blocker_all():
+        yield
+    layer.refresh()
 
 
 def place(layer: Any, transform: dict[str, Any]) -> None:

@@ -165,8 +165,10 @@ def object_patch(cutout: Cutout, labels: NDArray[Any], label: int, *, overlap: O
         raise OverlapError(f"the object lies on {count} other(s); nothing was changed")
     taken = mask if overlap is Overlap.OVERWRITE else mask & ~others
     _refuse_nothing(taken)
+    if overlap is not Overlap.OVERWRITE and not mine.any():
+        return Patch(Cutout(taken, cutout.corner), np.array(0), np.array(label))
     where = Cutout(taken ^ mine, cutout.corner)
-    return Patch(where, np.array(labels), np.where(taken, label, 0).astype(labels.dtype))
+    return Patch(where, np.array(labels), taken * labels.dtype.type(label))
 
 
 def _refuse_nothing(taken: NDArray[np.bool_]) -> None:

@@ -51,7 +51,7 @@ class Window:
     def labels(self):
         return self.controller.work.labels.data
 
-    def until(self, condition, timeout=20000):
+    def until(self, condition, timeout=60000):
         self.qtbot.waitUntil(condition, timeout=timeout)
 
     def idle(self):
