@@ -157,7 +157,7 @@ def measure_clicks(window: Window, repetitions: int) -> dict[str, float]:
         masks.clear()
         drawn.clear()
         start = time.perf_counter()
-        controller.clicked(spot, positive=True)
+        controller.gestures.clicked(spot, positive=True)
         handler.append(time.perf_counter() - start)
         window.until(lambda: bool(drawn))
         painted.append(drawn[0] - start)

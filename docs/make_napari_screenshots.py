@@ -60,7 +60,7 @@ class Film:
 
     def click(self, x: float, y: float, *, positive: bool = True) -> None:
         """Click on the image."""
-        self.controller.clicked(np.array([y, x]), positive=positive)
+        self.controller.gestures.clicked(np.array([y, x]), positive=positive)
         self.until(lambda: self.controller.session.cutout is not None)
 
 
@@ -80,7 +80,7 @@ def main(folder: Path) -> None:
     film.controller.run("commit")
     film.take("2-objects")
     (x0, y0), (x1, y1) = (82, 106), (123, 146)
-    film.controller.boxed(np.array([y0, x0]), np.array([y1, x1]), finished=True)
+    film.controller.gestures.boxed(np.array([y0, x0]), np.array([y1, x1]), finished=True)
     film.until(lambda: film.controller.session.cutout is not None)
     film.take("box")
     film.controller.run("commit")

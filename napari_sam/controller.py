@@ -12,17 +12,18 @@ from napari.utils.notifications import show_warning
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_sam.asking import Asking, Options, View
-from napari_sam.camera import camera_of, look_at, screen_pixel
+from napari_sam.camera import camera_of, screen_pixel
 from napari_sam.classes import Classes
-from napari_sam.geometry import current_plane, to_pixels
+from napari_sam.geometry import current_plane
+from napari_sam.gestures import Gestures
 from napari_sam.keys import bind_layer, bind_viewer, unbind_viewer
 from napari_sam.layers import PromptLayers
 from napari_sam.mouse import drag_callback
 from napari_sam.work import Work
 from napari_sam.worker import Worker
 from sam_plugins.errors import SamPluginsError
-from sam_plugins.regions import Plane, plane_size
-from sam_plugins.session import ObjectRecord, Session
+from sam_plugins.regions import Plane
+from sam_plugins.session import Session
 
 if TYPE_CHECKING:
     import napari
@@ -42,7 +43,7 @@ PROPOSING = ("segment_everything", "next_proposal", "accept_all")
 
 
 class Controller(QObject):
-    """One viewer's annotation; also the `mouse.Listener`.
+    """One viewer's annotation.
 
     Parameters
     ----------
@@ -78,6 +79,7 @@ class Controller(QObject):
         self.worker.ended.connect(self._on_busy)
         self.asking = Asking(viewer, self.worker, self)
         self.proposing = Proposing(self)
+        self.gestures = Gestures(self)
         self.layers = PromptLayers(viewer, self._on_created)
         self._settling = self._timer(SETTLED_MS, self.embed)
         self._painting = self._timer(0, self.paint)
@@ -211,7 +213,7 @@ class Controller(QObject):
     def _on_created(self, role: str, layer: Any) -> None:
         bind_layer(layer, self.run)
         if role == "prompts":
-            layer.mouse_drag_callbacks.append(drag_callback(self))
+            layer.mouse_drag_callbacks.append(drag_callback(self.gestures))
 
     def _on_dims(self, _: Any = None) -> None:
         self._refresh_plane()
@@ -248,76 +250,11 @@ class Controller(QObject):
             self.plane = plane
             self._reset()
             self._ask()
-        self._painting.start(0)
+        self.paint_soon()
 
-    # ---- gestures: see `mouse.Listener` ----------------------------------------------------
+    # ---- what the person says -------------------------------------------------------------
 
-    def clicked(self, position: Any, *, positive: bool) -> None:
-        """A click on the prompts."""
-        spot = self._inside(position)
-        if spot is not None:
-            foreground = positive == self.positive
-            commit = self.options.one_click and foreground
-            self._when_free(
-                lambda session: session.add_point(*spot, foreground=foreground), commit=commit
-            )
-
-    def boxed(self, start: Any, stop: Any, *, finished: bool) -> None:
-        """A drag on the prompts."""
-        if self.plane is None or self.work is None:
-            return
-        corners = [to_pixels(self.work.image, self.plane, each) for each in (start, stop)]
-        height, width = plane_size(self.plane, self.work.shape)
-        # A pixel's edges are half a pixel from its centre.
-        (x0, y0), (x1, y1) = (
-            (min(max(x + 0.5, 0), width), min(max(y + 0.5, 0), height)) for x, y in corners
-        )
-        if not finished:
-            self.layers.show_boxes(
-                self.plane, [(x0, y0, x1, y1)], screen_pixel=screen_pixel(self.viewer, self.work)
-            )
-            return
-        if abs(x1 - x0) >= 1 and abs(y1 - y0) >= 1:
-            self._when_free(
-                lambda session: session.add_box(x0, y0, x1, y1), commit=self.options.box_to_object
-            )
-        self._painting.start(0)
-
-    def scribbled(self, stroke: list[Any], *, positive: bool, finished: bool) -> None:
-        """A drag with Shift on the prompts."""
-        if self.plane is None or self.work is None or not finished:
-            return
-        image, plane, work = self.work.image, self.plane, self.work
-        height, width = plane_size(plane, work.shape)
-        spots = [to_pixels(image, plane, each) for each in stroke]
-        inside = [(x, y) for x, y in spots if 0 <= x < width and 0 <= y < height]
-        if len(inside) > 1:
-            foreground = positive == self.positive
-            self._when_free(lambda session: session.add_scribble(inside, foreground=foreground))
-
-    def picked(self, position: Any) -> None:
-        """A click with Ctrl on the prompts."""
-        spot = self._inside(position)
-        if spot is not None:
-            self._when_free(partial(self._take_up, spot))
-
-    def _take_up(self, spot: tuple[float, float], session: Session) -> None:
-        found = session.take_up(*spot)
-        if found is None:
-            self.status.emit("There is no object to take up here")
-        else:
-            self.status.emit(f"Object {found.id} taken up: click to correct it, then N")
-
-    def _inside(self, position: Any) -> tuple[float, float] | None:
-        """x, y of a position in pixels, if it lies on the slice."""
-        if self.work is None or self.plane is None:
-            self.status.emit("Choose an image, shown in 2D")
-            return None
-        x, y = to_pixels(self.work.image, self.plane, position)
-        height, width = plane_size(self.plane, self.work.shape)
-        return (x, y) if -0.5 <= x < width - 0.5 and -0.5 <= y < height - 0.5 else None
-
-    def _when_free(self, say: Callable[[Session], Any], *, commit: bool = False) -> None:
+    def when_free(self, say: Callable[[Session], Any], *, commit: bool = False) -> None:
         """Say something now, or after the object that is about to be committed."""
         if self._commit_at is not None:
             self._waiting.append(partial(self._say, say, commit))
@@ -481,52 +418,6 @@ class Controller(QObject):
 
     # ---- objects ---------------------------------------------------------------------------
 
-    def show_object(self, plane: Plane, record: ObjectRecord) -> None:
-        """Show an object: its slice, in the middle of the view.
-
-        Parameters
-        ----------
-        plane : tuple of int or None
-            The slice.
-        record : ObjectRecord
-            The object.
-        """
-        if self.work is not None and self.work.labels is not None:
-            self.work.labels.selected_label = record.id
-            look_at(self.viewer, self.work, plane, record.box, zoom=True)
-
-    def delete_object(self, plane: Plane, record: ObjectRecord) -> None:
-        """Make an object background again; an undo brings it back.
-
-        Parameters
-        ----------
-        plane : tuple of int or None
-            The slice.
-        record : ObjectRecord
-            The object.
-        """
-        if self.work is not None and record.id in self.work.session(plane).objects:
-            self.work.session(plane).delete(record.id)
-            self._rechecking.start()
-            self.show()
-
-    def set_class(self, plane: Plane, record: ObjectRecord, name: str) -> None:
-        """Give an object another class.
-
-        Parameters
-        ----------
-        plane : tuple of int or None
-            The slice.
-        record : ObjectRecord
-            The object.
-        name : str
-            The class.
-        """
-        if self.work is not None and record.id in self.work.session(plane).objects:
-            self.work.session(plane).set_class(record.id, self.classes.number_of(name))
-            self._rechecking.start()
-            self.show()
-
     def set_current_class(self, name: str) -> None:
         """Choose the class of the next objects.
 
@@ -556,6 +447,10 @@ class Controller(QObject):
         waiting = self.session is not None and self.session.waiting
         self._painting.start(DRAWN_MS if waiting else 0)
         self.changed.emit()
+
+    def paint_soon(self) -> None:
+        """Draw once the event under way is over."""
+        self._painting.start(0)
 
     def paint(self) -> None:
         """Draw prompts and mask of the slice that is shown."""

@@ -20,6 +20,7 @@ from superqt import QCollapsible
 
 from napari_sam.colouring import colour_labels
 from napari_sam.controller import Controller
+from napari_sam.object_edits import delete_object, set_class, show_object
 from napari_sam.objects_table import ObjectsModel, ObjectsTable
 from napari_sam.panels import EverythingPanel, HelpPanel, ImagePanel, checkbox
 from napari_sam.settings import read_preferences
@@ -215,10 +216,10 @@ class SegmentAnythingWidget(QWidget):
         )
         everything.points_changed.connect(controller.proposing.set_points)
         self.objects.class_edited.connect(
-            lambda row, name: controller.set_class(row[0], row[1], name)
+            lambda row, name: set_class(controller, row[0], row[1], name)
         )
-        self.table.chosen.connect(lambda row: controller.show_object(*row))
-        self.table.delete_pressed.connect(lambda row: controller.delete_object(*row))
+        self.table.chosen.connect(lambda row: show_object(controller, *row))
+        self.table.delete_pressed.connect(lambda row: delete_object(controller, *row))
         controller.changed.connect(self._on_changed)
         controller.status.connect(self.status.setText)
         controller.polarity_changed.connect(self._on_polarity)

@@ -47,7 +47,7 @@ def wait(qtbot, controller):
 def test_click_keep_undo(open_widget, qtbot):
     viewer, widget = open_widget(Image(data.coins(), name="coins"))
     controller = widget.controller
-    controller.clicked((50.0, 155.0), positive=True)
+    controller.gestures.clicked((50.0, 155.0), positive=True)
     controller.run("commit")
     qtbot.waitUntil(lambda: len(controller.session.objects) == 1, timeout=60000)
     labels = viewer.layers["coins objects"]
@@ -73,9 +73,9 @@ def test_every_key_is_an_action_and_is_shown(open_widget):
 def test_no_key_raises_without_an_image(open_widget, key):
     _, widget = open_widget()
     widget.controller.run(key.action)
-    widget.controller.clicked((1, 1), positive=True)
-    widget.controller.boxed((1, 1), (5, 5), finished=True)
-    widget.controller.scribbled([(1, 1), (5, 5)], positive=True, finished=True)
+    widget.controller.gestures.clicked((1, 1), positive=True)
+    widget.controller.gestures.boxed((1, 1), (5, 5), finished=True)
+    widget.controller.gestures.scribbled([(1, 1), (5, 5)], positive=True, finished=True)
 
 
 def test_closing_removes_the_layers_that_are_ours_and_no_other(open_widget, qtbot):
@@ -111,7 +111,7 @@ def test_a_job_that_fails_is_told_and_the_work_goes_on(open_widget, qtbot, monke
     told = []
     monkeypatch.setattr(controller, "complain", told.append)
     controller.set_options(device="cuda:99")
-    controller.clicked((50.0, 155.0), positive=True)
+    controller.gestures.clicked((50.0, 155.0), positive=True)
     qtbot.waitUntil(lambda: bool(told), timeout=60000)
     assert "cuda:99" in str(told[0])
     controller.set_options(device="cpu")
