@@ -193,7 +193,7 @@ def look(features: tuple[Tensor, ...], prompts: LevelPrompts, level: int, levels
 
     Parameters
     ----------
-    features : tuple of Tensor
+    features : tuple of Tensor of shape (1 or B, C, h, w)
         Four maps for each level, the finest first; of one image, or of one a prompt.
     prompts : LevelPrompts
         In pixels of the finest level.

@@ -86,7 +86,18 @@ class Patch:
         return Patch(where, self.before, self.after)
 
     def where_after(self, label: int) -> NDArray[np.bool_]:
-        """Tell which pixels get a label: (h, w)."""
+        """Tell which pixels get a label.
+
+        Parameters
+        ----------
+        label : int
+            After the change.
+
+        Returns
+        -------
+        ndarray of shape (h, w), bool
+            In the box of `where`.
+        """
         return self.where.mask & (self.after == label)
 
     def as_json(self) -> list[dict[str, Any]]:

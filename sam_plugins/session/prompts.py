@@ -8,9 +8,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import ndimage
-from skimage import draw
-from skimage.morphology import disk
 
 from sam_plugins.errors import InvalidPromptError
 from sam_plugins.prompts import Prompt
@@ -195,6 +192,11 @@ def scribble_mask(line: NDArray[np.floating], image_size: tuple[int, int]) -> Cu
     -------
     Cutout
     """
+    # Heavy, and needed by scribbles alone.
+    from scipy import ndimage
+    from skimage import draw
+    from skimage.morphology import disk
+
     length = float(np.hypot(*np.diff(line, axis=0).T).sum())
     width = max(LEAST_SCRIBBLE_WIDTH, round(SCRIBBLE_WIDTH * length))
     # Only about the scribble: the image may be large.

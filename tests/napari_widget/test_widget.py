@@ -83,7 +83,8 @@ def test_closing_removes_the_layers_that_are_ours_and_no_other(open_widget, qtbo
         Image(data.coins(), name="coins"), Labels(np.ones((303, 384), int), name="mine")
     )
     wait(qtbot, widget.controller)
-    assert len(viewer.layers) == 5
+    ours = {"SAM proposals", "SAM preview", "SAM boxes", "SAM prompts"}
+    assert {layer.name for layer in viewer.layers} == {"coins", "mine", *ours}
     widget.controller.close()
     assert [layer.name for layer in viewer.layers] == ["coins", "mine"]
     assert not viewer.keymap
