@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import pickle
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -43,16 +45,27 @@ def write_checkpoint(
     torch.save(state, buffer)
     data = buffer.getvalue()
     digest = hashlib.sha256(data).hexdigest()
-    names = []
-    for index, start in enumerate(range(0, len(data), part_bytes)):
-        names.append(f"{path.name}.{digest[:12]}.{index:03}")
-        with atomic_path(path.with_name(names[-1])) as temporary:
-            temporary.write_bytes(data[start : start + part_bytes])
-    with atomic_path(path) as temporary:
-        torch.save({"parts": names, "sha256": digest}, temporary)
-    for old in path.parent.glob(f"{path.name}.*.[0-9][0-9][0-9]"):
+    names: list[str] = []
+    known = set(_parts_beside(path))
+    try:
+        for index, start in enumerate(range(0, len(data), part_bytes)):
+            names.append(f"{path.name}.{digest[:12]}.{index:03}")
+            with atomic_path(path.with_name(names[-1])) as temporary:
+                temporary.write_bytes(data[start : start + part_bytes])
+        with atomic_path(path) as temporary:
+            torch.save({"parts": names, "sha256": digest}, temporary)
+    except BaseException:
+        # Half a checkpoint would only fill the disk further.
+        for part in set(_parts_beside(path)) - known:
+            part.unlink()
+        raise
+    for old in _parts_beside(path):
         if old.name not in names:
             old.unlink()
+
+
+def _parts_beside(path: Path) -> list[Path]:
+    return list(path.parent.glob(f"{escape(path.name)}.*.[0-9][0-9][0-9]"))
 
 
 def read_checkpoint(path: str | os.PathLike[str], *, device: torch.device | str = "cpu") -> Any:
@@ -73,10 +86,18 @@ def read_checkpoint(path: str | os.PathLike[str], *, device: torch.device | str 
     Raises
     ------
     SamPluginsError
-        If a part is missing or is not what was written.
+        If a part is missing or is not what was written, or it is no checkpoint.
     """
     path = Path(path)
-    state = torch.load(path, weights_only=True, map_location=device)
+    try:
+        state = torch.load(path, weights_only=True, map_location=device)
+    except (RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
+        if isinstance(error, OSError) and error.filename:  # the file, not what is in it
+            raise
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise SamPluginsError(
+            f"{path} cannot be read ({reason}): delete it to begin anew"
+        ) from error
     if not (isinstance(state, dict) and set(state) == {"parts", "sha256"}):
         return state
     parts = [path.with_name(name) for name in state["parts"]]

@@ -1,5 +1,7 @@
 """Checkpoints: whole or not at all, in one file or several."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -46,6 +48,33 @@ def test_a_disk_that_is_full_half_way_leaves_the_checkpoint_before(tmp_path, mon
     with pytest.raises(OSError, match="No space"):
         write_checkpoint(path, {**STATE, "step": 8}, part_bytes=3000)
     assert read_checkpoint(path)["step"] == 7
+
+
+def test_a_full_disk_in_the_middle_of_the_parts_leaves_none_of_them(tmp_path, monkeypatch):
+    path = tmp_path / "checkpoint.pt"
+    write_checkpoint(path, STATE, part_bytes=3000)
+    before = {each.name: each.read_bytes() for each in tmp_path.iterdir()}
+    write, written = Path.write_bytes, []
+
+    def full(target, data):
+        written.append(target)
+        if len(written) == 4:
+            raise OSError(28, "No space left on device")
+        return write(target, data)
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match="No space"):
+        write_checkpoint(path, {**STATE, "step": 8}, part_bytes=3000)
+    assert {each.name: each.read_bytes() for each in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize("size", [0, 100, 15_000])
+def test_a_file_that_was_cut_off_is_named(tmp_path, size):
+    path = tmp_path / "checkpoint.pt"
+    write_checkpoint(path, STATE)
+    path.write_bytes(path.read_bytes()[:size])
+    with pytest.raises(SamPluginsError, match=r"checkpoint\.pt cannot be read .*delete it"):
+        read_checkpoint(path)
 
 
 def test_parts_that_are_missing_or_changed_are_named(tmp_path):
