@@ -21,8 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from sam_plugins.errors import SamPluginsError
-from sam_plugins.files import atomic_path
-from sam_plugins.training.checkpoint import read_checkpoint, write_checkpoint
+from sam_plugins.training.checkpoint import read_checkpoint, save_state, write_checkpoint
 from sam_plugins.training.log import LOG, append_row, cut_log, mean_of
 from sam_plugins.training.optimizer import OptimizerSettings, build_optimizer, set_learning_rate
 
@@ -264,9 +263,12 @@ class Run:
         if torch.isfinite(value):
             return
         path = self.folder / BAD_BATCH
-        with atomic_path(path) as temporary:
-            torch.save(batch, temporary)
-        message = f"the {what} is {value.item()} at step {self.step}: the batch is in {path}"
+        message = f"the {what} is {value.item()} at step {self.step}: "
+        try:
+            save_state(path, batch)
+            message += f"the batch is in {path}"
+        except OSError as error:  # the first mistake is the one to tell of
+            message += f"the batch cannot be saved ({error})"
         if self.checkpoint.exists():
             message += f", the last good weights are in {self.checkpoint}"
         raise TrainingDivergedError(message)

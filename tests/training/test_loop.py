@@ -13,6 +13,7 @@ import torch
 from sam_plugins.errors import SamPluginsError
 from sam_plugins.training.loop import LoopSettings, Run, TrainingDivergedError
 from sam_plugins.training.optimizer import OptimizerSettings
+from tests.training.limits import no_room_beyond
 from tests.training.tiny import examples, objective
 
 QUICK = OptimizerSettings(learning_rate=1e-3, warm_up=5, decay="cosine")
@@ -158,20 +159,24 @@ def test_a_loss_that_is_not_a_number_stops_and_keeps_the_last_checkpoint(tmp_pat
     assert all(torch.isfinite(value).all() for value in state["model"].values())
 
 
-def test_a_full_disk_keeps_the_last_checkpoint(tmp_path, monkeypatch):
+def test_a_full_disk_keeps_the_last_checkpoint(tmp_path):
     run = a_run(tmp_path, 4)
     run.go(examples, stop=lambda run: run.step == 2)
     good = (tmp_path / "checkpoint.pt").read_bytes()
-
-    def full(state, path):
-        Path(path).write_bytes(b"half a file")
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(torch, "save", full)
-    with pytest.raises(OSError, match="No space left"):
+    with no_room_beyond(len(good) // 2), pytest.raises(OSError, match=r"checkpoint\.pt"):
         run.go(examples)
     assert (tmp_path / "checkpoint.pt").read_bytes() == good
     assert sorted(p.name for p in tmp_path.iterdir()) == ["checkpoint.pt", "log.jsonl"]
+
+
+def test_a_bad_batch_on_a_full_disk_is_still_told_of(tmp_path):
+    run = a_run(tmp_path, 4)
+    with torch.no_grad():
+        run.objective.model.mask_decoder.iou_token.weight.fill_(math.nan)
+    message = r"nan at step 0: the batch cannot be saved \(.*bad-batch\.pt"
+    with no_room_beyond(1000), pytest.raises(TrainingDivergedError, match=message):
+        run.go(examples)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_checkpoint_of_another_model_is_an_error(tmp_path):

@@ -22,7 +22,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     argv : sequence of str, optional
         The arguments; by default those of the process.
     """
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser("python -m sam_plugins.training.lite", description=__doc__)
     parser.add_argument("--recipe", type=Path, default=RECIPE)
     parser.add_argument("--data", type=Path, help="folder with one folder a real data set")
     parser.add_argument("--out", type=Path, default=Path("runs/lite"))
