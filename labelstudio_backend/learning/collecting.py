@@ -112,9 +112,10 @@ class Collector:
                 "Label Studio cannot be asked for annotations: set LABEL_STUDIO_URL and "
                 "LABEL_STUDIO_API_KEY"
             )
-        found = client.task(task)
-        store, regions = self.store(project), _accepted(found)
-        if int(found.get("project") or 0) != project or not regions:
+        # From the list of tasks: asked for one by itself, Label Studio would have it predicted.
+        found = next(client.tasks(project, only=[task]), None)
+        store, regions = self.store(project), _accepted(found or {})
+        if found is None or not regions:
             store.remove(task)
             return 0
         config = read_labelling_config(client.project(project).label_config)
