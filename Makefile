@@ -26,7 +26,7 @@ $(VENV)/.%: pyproject.toml constraints.txt $(VENV)/.core
 
 # What the backend needs of the extra label-studio; label-studio-ml, its other part, would take
 # mkdocs back to an old Jinja2.
-$(VENV)/.serving: $(VENV)/.core
+$(VENV)/.serving: $(VENV)/.train
 	$(PIP) "waitress>=3"
 	@touch $@
 

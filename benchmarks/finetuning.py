@@ -1,7 +1,7 @@
 """Does fine-tuning help? Twenty labelled images of a kind that ``lite`` finds hard, ten minutes.
 
-The images are procedural lettering, which no recipe of ``lite`` was trained on so far; as many
-others are held out to measure on.
+The images are procedural lettering, a small part of what ``lite`` was trained on; as many others
+are held out to measure on.
 """
 
 import argparse

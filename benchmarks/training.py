@@ -24,7 +24,7 @@ from sam_plugins.predictor import Predictor
 from sam_plugins.training.lite.recipe import read_recipe
 from sam_plugins.training.lite.scenes import make_scenes
 from sam_plugins.training.lite.train import train_lite
-from sam_plugins.training.loop import LOG
+from sam_plugins.training.log import LOG
 
 # Steps of the recipe's first part to find out how fast this machine is.
 TRIAL_STEPS = 50

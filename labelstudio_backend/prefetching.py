@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -16,6 +17,8 @@ LOGGER = logging.getLogger(__name__)
 
 # Tasks that are waited for; more were opened meanwhile by people who are further on by now.
 MOST_WAITING = 32
+# Tasks that are remembered as opened: a few for each of many annotators.
+MOST_KNOWN = 256
 
 ClientOf = Callable[[str], LabelStudioClient | None]
 
@@ -40,7 +43,8 @@ class Prefetcher:
     def __init__(self, service: Service, client_of: ClientOf, *, ahead: int = 3) -> None:
         self._service, self._client_of, self._ahead = service, client_of, ahead
         self._opened: queue.Queue[tuple[PredictRequest, int] | None] = queue.Queue(MOST_WAITING)
-        self._last: dict[str, int] = {}
+        self._known: OrderedDict[tuple[str, int], None] = OrderedDict()
+        self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
 
     def on_predict(self, request: PredictRequest) -> None:
@@ -53,16 +57,26 @@ class Prefetcher:
         number = request.tasks[0].get("id")
         if not self._ahead or len(request.tasks) != 1 or not isinstance(number, int):
             return
-        if self._last.get(request.project) == number:
+        if self._is_known((request.project, number)):
             return
-        self._last[request.project] = number
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._work, name="prefetch", daemon=True)
-            self._thread.start()
+        with self._lock:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name="prefetch", daemon=True)
+                self._thread.start()
         try:
             self._opened.put_nowait((request, number))
         except queue.Full:
             LOGGER.info("task %d: too many were opened to look ahead", number)
+
+    def _is_known(self, opened: tuple[str, int]) -> bool:
+        """Whether somebody looked at a task lately; they click on it many times, in turns."""
+        with self._lock:
+            known = opened in self._known
+            self._known[opened] = None
+            self._known.move_to_end(opened)
+            while len(self._known) > MOST_KNOWN:
+                self._known.popitem(last=False)
+        return known
 
     def wait(self) -> None:
         """Wait until everything that was noted is done."""

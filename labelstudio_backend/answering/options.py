@@ -95,7 +95,7 @@ class ProjectOptions:
         if isinstance(given, str) and given:
             try:
                 given = json.loads(given)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise BadRequestError(f"the extra params are no JSON: {error}") from error
         if not given:
             return cls()

@@ -24,6 +24,8 @@ from sam_plugins.errors import SamPluginsError
 LOGGER = logging.getLogger(__name__)
 
 MOST_WAITING = 10_000
+# What was noted and is not done yet, in a project's folder: so that no kill loses it.
+_NOTED, _ALL = "noted", "all"
 
 ClientOf = Callable[[str], LabelStudioClient | None]
 
@@ -46,6 +48,10 @@ class Collector:
         self._changed: queue.Queue[tuple[int, int | None] | None] = queue.Queue(MOST_WAITING)
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
+        for mark in sorted(folder.glob(f"*/{_NOTED}/*")):
+            # From before a kill, or while Label Studio was not there.
+            if mark.parts[-3].isdigit() and (mark.name.isdigit() or mark.name == _ALL):
+                self.note(int(mark.parts[-3]), None if mark.name == _ALL else int(mark.name))
 
     def store(self, project: int) -> ExampleStore:
         """The examples of a project.
@@ -69,6 +75,12 @@ class Collector:
         task : int or None
             None for all that are kept of the project.
         """
+        try:
+            mark = self._mark(project, task)
+            mark.parent.mkdir(parents=True, exist_ok=True)
+            mark.touch()
+        except OSError as error:
+            LOGGER.warning("task %s of project %d is not noted down: %s", task, project, error)
         with self._lock:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="collect", daemon=True)
@@ -112,9 +124,10 @@ class Collector:
                 "Label Studio cannot be asked for annotations: set LABEL_STUDIO_URL and "
                 "LABEL_STUDIO_API_KEY"
             )
-        found = client.task(task)
-        store, regions = self.store(project), _accepted(found)
-        if int(found.get("project") or 0) != project or not regions:
+        # From the list of tasks: asked for one by itself, Label Studio would have it predicted.
+        found = next(client.tasks(project, only=[task]), None)
+        store, regions = self.store(project), _accepted(found or {})
+        if found is None or not regions:
             store.remove(task)
             return 0
         config = read_labelling_config(client.project(project).label_config)
@@ -128,6 +141,10 @@ class Collector:
             store.remove(task)
         return len(masks)
 
+    def _mark(self, project: int, task: int | None) -> Path:
+        """A file that is there until what was noted is done."""
+        return self._folder / str(project) / _NOTED / (_ALL if task is None else str(task))
+
     def _work(self) -> None:
         while True:
             noted = self._changed.get()
@@ -137,6 +154,7 @@ class Collector:
                 project, task = noted
                 for number in [task] if task is not None else self.store(project).tasks():
                     self.collect(project, number)
+                self._mark(project, task).unlink(missing_ok=True)
             except SamPluginsError as error:
                 LOGGER.warning("task %s of project %d is not collected: %s", task, project, error)
             # A thread that ends would end collecting for everybody.

@@ -21,6 +21,8 @@ from sam_plugins.files import atomic_path
 LOGGER = logging.getLogger(__name__)
 
 MINUTES = 10.0
+# So often is looked whether somebody else, on the command line, has trained a model.
+LOOK_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ def write_current(folder: Path, trained: Trained) -> None:
 
 
 class Trainer:
-    """Starts trainings, one at a time, and switches the model when one is done.
+    """Starts trainings, one at a time, and switches the model when one is done, by whomever.
 
     Parameters
     ----------
@@ -94,9 +96,12 @@ class Trainer:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._watcher: threading.Thread | None = None
-        current = read_current(folder, self._base)
-        if current is not None:
-            self._switch(current)
+        self._switching = threading.Lock()
+        self._seen: tuple[int, int] | None = None
+        self._closed = threading.Event()
+        self._follow()
+        self._follower = threading.Thread(target=self._keep_up, name="follow", daemon=True)
+        self._follower.start()
 
     @property
     def running(self) -> bool:
@@ -143,6 +148,7 @@ class Trainer:
 
     def close(self) -> None:
         """End a training that is under way; nothing of it is kept."""
+        self._closed.set()
         with self._lock:
             if self._process is not None and self.running:
                 self._process.terminate()
@@ -152,15 +158,39 @@ class Trainer:
         if process.wait() != 0:
             LOGGER.warning("the training failed, see %s; the model stays as it is", log)
             return
-        current = read_current(self._folder, self._base)
-        if current is not None:
-            self._switch(current)
+        self._follow()
 
-    def _switch(self, trained: Trained) -> None:
-        try:
-            self._model.switch(trained.model)
-        except SamPluginsError as error:
-            LOGGER.warning("%s cannot be loaded: %s", trained.model, error)
+    def _keep_up(self) -> None:
+        while not self._closed.wait(LOOK_SECONDS):
+            try:
+                self._follow()
+            # A thread that ends would leave later trainings unserved.
+            except Exception:
+                LOGGER.exception("the model is not switched")
+
+    def _follow(self) -> None:
+        """Serve what was trained last, unless that was looked at already."""
+        with self._switching:
+            seen = _signature(_current(self._folder))
+            if seen == self._seen:
+                return
+            self._seen = seen
+            trained = read_current(self._folder, self._base)
+            if trained is None:
+                return
+            try:
+                self._model.switch(trained.model)
+            except SamPluginsError as error:
+                LOGGER.warning("%s cannot be loaded: %s", trained.model, error)
+
+
+def _signature(file: Path) -> tuple[int, int] | None:
+    """Tells a file from the one that takes its place; None if there is none."""
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_ino
 
 
 def _current(folder: Path) -> Path:

@@ -98,11 +98,10 @@ def decode(code: ArrayLike, size: tuple[int, int]) -> NDArray[np.bool_]:
         raise InvalidMaskError(
             f"a brush mask of {count / CHANNELS:g} pixels is not one of {height} x {width}"
         )
-    values = np.zeros(count, dtype=np.uint8)
-    if not _decode(np.append(data.astype(np.uint8), np.zeros(8, dtype=np.uint8)), values):
+    alpha = np.zeros(height * width, dtype=np.bool_)
+    if not _decode(np.append(data.astype(np.uint8), np.zeros(8, dtype=np.uint8)), alpha):
         raise InvalidMaskError("the code of a brush mask ends before its last pixel")
-    alpha: NDArray[np.bool_] = values[CHANNELS - 1 :: CHANNELS].reshape(size) > 0
-    return alpha
+    return alpha.reshape(size)
 
 
 @njit(cache=True)
@@ -114,28 +113,32 @@ def _bits(data, at, count):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _decode(data, values):  # type: ignore[no-untyped-def]
+def _decode(data, alpha):  # type: ignore[no-untyped-def]
     end = 8 * len(data) - 64  # zeros were added behind
+    count = CHANNELS * len(alpha)
     word = _bits(data, 32, 5) + 1
     widths = np.array([_bits(data, 37 + 4 * i, 4) + 1 for i in range(4)])
     at, done = 53, 0
-    while done < len(values):
+    while done < count:
         if at >= end:
             return False
         run = _bits(data, at, 1)
         width = widths[_bits(data, at + 1, 2)]
         if at + 3 + width > end:
             return False
-        length = min(_bits(data, at + 3, width) + 1, len(values) - done)
+        length = min(_bits(data, at + 3, width) + 1, count - done)
         at += 3 + width
         if run:
-            values[done : done + length] = _bits(data, at, word) & 255
+            value = _bits(data, at, word) & 255
+            # Alpha is the last channel of a pixel.
+            alpha[done // CHANNELS : (done + length) // CHANNELS] = value > 0
             at += word
         else:
-            for index in range(length):
+            for index in range(done, done + length):
                 if at >= end:
                     return False
-                values[done + index] = _bits(data, at, word) & 255
+                if index % CHANNELS == CHANNELS - 1:
+                    alpha[index // CHANNELS] = _bits(data, at, word) & 255 > 0
                 at += word
         done += length
     return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
@@ -24,6 +25,8 @@ MASK_TAGS = {
 
 # A config is some kilobytes; this is far beyond any.
 MOST_CHARACTERS = 1_000_000
+# Each control's labels are looked for in all that is in it.
+MOST_TAGS, MOST_CONTROLS = 20_000, 200
 
 
 class LabellingConfigError(SamPluginsError, ValueError):
@@ -165,8 +168,12 @@ def read_labelling_config(xml: str) -> LabellingConfig:
         raise LabellingConfigError("the labelling config has a document type or entities")
     try:
         root = ElementTree.fromstring(xml)
-    except ElementTree.ParseError as error:
+    # Half of a character is no XML either.
+    except (ElementTree.ParseError, UnicodeError) as error:
         raise LabellingConfigError(f"the labelling config cannot be read: {error}") from error
+    tags = list(itertools.islice(root.iter(), MOST_TAGS + 1))
+    if len(tags) > MOST_TAGS:
+        raise LabellingConfigError(f"the labelling config has more than {MOST_TAGS} tags")
     images = {
         each.get("name", ""): each.get("value", "").removeprefix("$")
         for each in root.iter("Image")
@@ -174,8 +181,10 @@ def read_labelling_config(xml: str) -> LabellingConfig:
     }
     if not images:
         raise LabellingConfigError("the labelling config shows no image")
-    controls = tuple(_control(each) for each in root.iter() if each.get("toName") in images)
-    return LabellingConfig(images, controls)
+    controls = [each for each in tags if each.get("toName") in images]
+    if len(controls) > MOST_CONTROLS:
+        raise LabellingConfigError(f"the labelling config has more than {MOST_CONTROLS} controls")
+    return LabellingConfig(images, tuple(map(_control, controls)))
 
 
 def _control(element: Element) -> Control:

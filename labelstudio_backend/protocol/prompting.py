@@ -16,6 +16,11 @@ from sam_plugins.prompts import Prompt
 # More prompts than any person makes about one image; a request with more is refused.
 MOST_REGIONS = 1000
 
+# Of all masks of a request together: a few bytes of code may stand for a large one.
+MOST_MASK_PIXELS = 200_000_000
+# A mask may be of another size than its image, but not of any: four times its pixels, or so many.
+LEAST_MASK_PIXELS = 4_000_000
+
 # Percent of an image, or degrees: what is farther away was not drawn by a person.
 FARTHEST = 1e6
 
@@ -71,6 +76,7 @@ def read_prompts(regions: Sequence[Mapping[str, Any]], image_size: tuple[int, in
         raise InvalidPromptError(f"{len(regions)} regions are more than {MOST_REGIONS}")
     points: dict[tuple[str | None, str | None, float], list[tuple[float, float, int]]] = {}
     asked: list[Asked] = []
+    pixels = 0
     for region in regions:
         if not isinstance(region, Mapping) or not isinstance(region.get("value"), Mapping):
             raise InvalidPromptError("a region is an object with a value")
@@ -83,7 +89,11 @@ def read_prompts(regions: Sequence[Mapping[str, Any]], image_size: tuple[int, in
             box = _box(value, image_size, round_=kind.startswith("ellipse"))
             asked.append(Asked(Prompt(boxes=np.array([box])), *about))
         elif kind.startswith("brush") and "rle" in value:
-            mask = decode(value["rle"], stored_size(region, image_size))
+            stored = stored_size(region, image_size)
+            pixels += max(math.prod(stored), math.prod(image_size))
+            if pixels > MOST_MASK_PIXELS:
+                raise InvalidPromptError(f"masks of more than {MOST_MASK_PIXELS} pixels together")
+            mask = decode(value["rle"], stored)
             asked.append(Asked(Prompt(mask=resized(mask, image_size)), *about))
     for about, clicks in points.items():
         table = np.array(clicks)
@@ -106,8 +116,9 @@ def read_text(regions: Sequence[Mapping[str, Any]]) -> str | None:
         None if there is none.
     """
     for region in regions:
-        if isinstance(region, Mapping) and region.get("type") == "textarea":
-            text = region.get("value", {}).get("text")
+        value = region.get("value") if isinstance(region, Mapping) else None
+        if isinstance(value, Mapping) and region.get("type") == "textarea":
+            text = value.get("text")
             return " ".join(map(str, text)) if isinstance(text, list) else str(text or "")
     return None
 
@@ -211,7 +222,8 @@ def stored_size(region: Mapping[str, Any], size: tuple[int, int]) -> tuple[int, 
     height, width = region.get("original_height"), region.get("original_width")
     if not isinstance(height, int) or not isinstance(width, int):
         return size
-    if not 0 < height * width <= 4 * max(size) ** 2:
+    most = max(4 * math.prod(size), LEAST_MASK_PIXELS)
+    if height < 1 or width < 1 or height * width > most:
         raise InvalidPromptError(f"a mask of {height} x {width} does not belong to this image")
     return height, width
 

@@ -26,7 +26,7 @@ INSTALL = (
     "checkout of this project, make label-studio-server"
 )
 # The first start makes the database, which takes half a minute on a fast machine.
-START_SECONDS = 300.0
+START_SECONDS = 600.0
 STOP_SECONDS = 10.0
 LOG = "label-studio.log"
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import hmac
 import json
 import logging
 import secrets
@@ -20,6 +17,7 @@ from labelstudio_backend.answering import (
     SetupRequest,
 )
 from labelstudio_backend.answering.service import TaskAnswer
+from labelstudio_backend.server.admission import Admission
 from labelstudio_backend.server.bodies import Environ, digest, parse_json, read_body
 from labelstudio_backend.server.coalescing import Coalescing
 from labelstudio_backend.server.metrics import Metrics
@@ -63,6 +61,7 @@ class Application:
         self.settings = settings
         self.listener = listener
         self.metrics = Metrics()
+        self._admission = Admission(settings)
         self._coalescing: Coalescing[list[TaskAnswer]] = Coalescing()
         self._routes: dict[tuple[str, str], Callable[[Environ], Answer]] = {
             ("GET", "/"): self._health,
@@ -102,10 +101,11 @@ class Application:
             if allowed:
                 return HTTPStatus.METHOD_NOT_ALLOWED, {"error": f"{path} takes {allowed[0]}"}
             return HTTPStatus.NOT_FOUND, {"error": "there is nothing at this path"}
-        # Label Studio's webhooks carry no password.
-        if path != "/webhook" and not self._is_let_in(environ):
-            return HTTPStatus.UNAUTHORIZED, {"error": "a user and a password are needed"}
         try:
+            self._admission.check_address(environ)
+            # Label Studio's webhooks carry no password.
+            if path != "/webhook":
+                self._admission.check_password(environ)
             return route(environ)
         except SamPluginsError as error:
             status = int(getattr(error, "status", None) or UNPROCESSABLE)
@@ -116,17 +116,6 @@ class Application:
             LOGGER.exception("%s %s failed (%s)", method, path, number)
             text = f"an error in the backend; its log has the reason under {number}"
             return HTTPStatus.INTERNAL_SERVER_ERROR, {"error": text}
-
-    def _is_let_in(self, environ: Environ) -> bool:
-        if not self.settings.user:
-            return True
-        kind, _, encoded = str(environ.get("HTTP_AUTHORIZATION", "")).partition(" ")
-        try:
-            given = base64.b64decode(encoded, validate=True) if kind.lower() == "basic" else b""
-        except (binascii.Error, ValueError):
-            return False
-        wanted = f"{self.settings.user}:{self.settings.password}".encode()
-        return hmac.compare_digest(given, wanted)
 
     # ---- paths -----------------------------------------------------------------------------
 
@@ -149,6 +138,9 @@ class Application:
         event = parse_json(read_body(environ, self.settings.max_webhook))
         if not isinstance(event, dict):
             raise BadRequestError("a webhook's body must be an object")
+        if event.get("action") == "START_TRAINING":
+            # It comes with the password, and is more than a hint that something has changed.
+            self._admission.check_password(environ)
         return 201, self.listener.on_event(event)
 
     def _versions(self, environ: Environ) -> Answer:

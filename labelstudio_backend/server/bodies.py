@@ -60,10 +60,13 @@ def parse_json(body: bytes) -> Any:
     Raises
     ------
     BadRequestError
-        If it is none, holds numbers that are none, or is nested beyond reason.
+        If it is none, holds numbers that are none, names something twice, or is nested beyond
+        reason.
     """
     try:
-        return json.loads(body.decode("utf-8"), parse_constant=_refuse)
+        return json.loads(
+            body.decode("utf-8"), parse_constant=_refuse, object_pairs_hook=_without_twins
+        )
     except (ValueError, RecursionError) as error:
         raise BadRequestError(f"the request is no JSON: {str(error)[:200]}") from error
 
@@ -82,6 +85,14 @@ def digest(body: bytes, *more: str) -> str:
     str
     """
     return hashlib.sha256("\n".join(more).encode() + b"\0" + body).hexdigest()
+
+
+def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object: of two values under one name, some programs would take the other one."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError(f"an object names something twice, among {list(found)[:5]}")
+    return found
 
 
 def _refuse(name: str) -> None:

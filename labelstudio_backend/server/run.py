@@ -28,7 +28,7 @@ def make_server(application: Application) -> Any:
     Returns
     -------
     waitress.server.BaseWSGIServer
-        With ``run`` and ``close``; ``effective_port`` is the port that was taken for 0.
+        With ``run`` and ``close``; `port_of` gives the port that was taken for 0.
 
     Raises
     ------
@@ -41,10 +41,14 @@ def make_server(application: Application) -> Any:
         raise SamPluginsError(
             'serving needs the extra "label-studio": pip install "sam-plugins[label-studio]"'
         ) from error
+    from labelstudio_backend.server.refusals import Channel
+
     settings = application.settings
+    listeners: dict[int, Any] = {}
     try:
-        return create_server(
+        server = create_server(
             application,
+            map=listeners,
             host=settings.host,
             port=settings.port,
             threads=settings.threads,
@@ -58,6 +62,27 @@ def make_server(application: Application) -> Any:
         raise SamPluginsError(
             f"cannot listen at {settings.host}:{settings.port}: {error}"
         ) from error
+    # A name may stand for several addresses, of IPv4 and IPv6, with a listener each.
+    for listener in listeners.values():
+        if hasattr(listener, "channel_class"):
+            listener.channel_class = Channel
+    return server
+
+
+def port_of(server: Any) -> int:
+    """The port that a server listens at.
+
+    Parameters
+    ----------
+    server : waitress.server.BaseWSGIServer or waitress.server.MultiSocketServer
+
+    Returns
+    -------
+    int
+        Of its first address.
+    """
+    several = getattr(server, "effective_listen", None)
+    return int(several[0][1] if several else server.effective_port)
 
 
 @contextmanager
@@ -77,7 +102,7 @@ def serving(application: Application) -> Iterator[str]:
     thread = threading.Thread(target=server.run, name="sam-plugins-server", daemon=True)
     thread.start()
     try:
-        yield f"http://{application.settings.host}:{server.effective_port}"
+        yield f"http://{application.settings.host}:{port_of(server)}"
     finally:
         server.close()
         thread.join(5)

@@ -96,9 +96,11 @@ def finetune(
         place.mkdir(parents=True, exist_ok=True)
     try:
         outcome = run(model, images, settings, folder=folder, on_progress=say)
-    except TrainingDivergedError:
-        save_model(model, out)
-        say(f"Wrote {out} with the best weights until then.")
+    except (TrainingDivergedError, KeyboardInterrupt):
+        # Not to the model's own place: what an earlier run left there may be better.
+        best = folder / "best.safetensors"
+        save_model(model, best)
+        say(f"Wrote {best} with the best weights until then.")
         raise
     save_model(model, out)
     write_report(outcome, folder, source=source, result=out.name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -50,6 +51,8 @@ def sample(
     from labelstudio_backend.sample.run import running_sample
 
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
+    # A script's shell starts what goes on beside it with Ctrl-C switched off.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     command = label_studio or find_label_studio()
     place = folder or state_folder() / "sample"
     say("Starting Label Studio; the first time it makes its database, for about a minute")

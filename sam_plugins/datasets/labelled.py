@@ -61,8 +61,9 @@ def read_labelled(path: str | os.PathLike[str]) -> list[LabelledImage]:
     ----------
     path : path-like
         A folder with ``images/`` and one of `MASK_FOLDERS` beside it, where each image has a label
-        image of the same stem (0 is background, every other value an object); or a COCO file
-        (``.json``) with the images beside it, or in an ``images`` folder beside it.
+        image of the same stem: 0 is background, every other value an object; of a PNG with a
+        palette the indices count, of a binary image what is true. Or a COCO file (``.json``) with
+        the images beside it, or in an ``images`` folder beside it.
 
     Returns
     -------
@@ -97,17 +98,40 @@ def _read_folder(folder: Path) -> list[LabelledImage]:
     found = []
     for image_path in sorted(p for p in (folder / "images").iterdir() if not _hidden(p)):
         beside = sorted(p for p in masks.glob(f"{_escaped(image_path.stem)}.*") if not _hidden(p))
-        if not beside:
+        # "a.png" may have "a.ome.tif" for a label image, but not that of "a.b.png" beside it.
+        mask = min(beside, key=lambda path: path.stem != image_path.stem, default=None)
+        if mask is None:
             raise DataError(f"{image_path} has no label image in {masks}")
-        labels = np.squeeze(_read(beside[0]))
-        if labels.ndim != 2 or not np.issubdtype(labels.dtype, np.integer):
-            raise DataError(
-                f"{beside[0]} is no label image: a 2-D image of whole numbers is needed, "
-                f"got {labels.shape} {labels.dtype}"
-            )
+        labels = _read_labels(mask)
         objects = [labels == label for label in np.unique(labels[labels != 0])]
-        found.append(_labelled(image_path, beside[0], [rle.encode(mask) for mask in objects]))
+        found.append(_labelled(image_path, mask, [rle.encode(each) for each in objects]))
     return found
+
+
+def _read_labels(path: Path) -> NDArray[Any]:
+    """A label image of shape (H, W), integer or bool."""
+    labels = _palette_indices(path)
+    if labels is None:
+        labels = np.squeeze(_read(path))
+    if labels.ndim != 2 or labels.dtype.kind not in "uib":
+        raise DataError(
+            f"{path} is no label image: a 2-D image of whole numbers is needed, "
+            f"got {labels.shape} {labels.dtype}"
+        )
+    return labels
+
+
+def _palette_indices(path: Path) -> NDArray[np.uint8] | None:
+    """The numbers of a PNG with a palette, in which labels are often kept, not their colours."""
+    from PIL import Image, UnidentifiedImageError
+
+    if path.suffix.lower() != ".png":
+        return None
+    try:
+        with Image.open(path) as image:
+            return np.asarray(image) if image.mode == "P" else None
+    except (OSError, UnidentifiedImageError, ValueError, SyntaxError) as error:
+        raise DataError(f"{path} cannot be read: {error}") from error
 
 
 def _read_coco(path: Path) -> list[LabelledImage]:

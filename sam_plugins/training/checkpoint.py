@@ -5,6 +5,10 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -36,23 +40,65 @@ def write_checkpoint(
     """
     path = Path(path)
     if part_bytes is None:
-        with atomic_path(path) as temporary:
-            torch.save(state, temporary)
+        save_state(path, state)
         return
     buffer = io.BytesIO()
     torch.save(state, buffer)
     data = buffer.getvalue()
     digest = hashlib.sha256(data).hexdigest()
-    names = []
-    for index, start in enumerate(range(0, len(data), part_bytes)):
-        names.append(f"{path.name}.{digest[:12]}.{index:03}")
-        with atomic_path(path.with_name(names[-1])) as temporary:
-            temporary.write_bytes(data[start : start + part_bytes])
-    with atomic_path(path) as temporary:
-        torch.save({"parts": names, "sha256": digest}, temporary)
-    for old in path.parent.glob(f"{path.name}.*.[0-9][0-9][0-9]"):
+    names: list[str] = []
+    known = set(_parts_beside(path))
+    try:
+        for index, start in enumerate(range(0, len(data), part_bytes)):
+            names.append(f"{path.name}.{digest[:12]}.{index:03}")
+            part = path.with_name(names[-1])
+            with _named(part), atomic_path(part) as temporary:
+                temporary.write_bytes(data[start : start + part_bytes])
+        save_state(path, {"parts": names, "sha256": digest})
+    except BaseException:
+        # Half a checkpoint would only fill the disk further.
+        for part in set(_parts_beside(path)) - known:
+            part.unlink()
+        raise
+    for old in _parts_beside(path):
         if old.name not in names:
             old.unlink()
+
+
+def save_state(path: Path, state: Any) -> None:
+    """Write what torch can pickle to one file, whole or not at all.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    state : object
+        Such as a dict of tensors.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written. Names the file; what stood there before stays.
+    """
+    with _named(path), atomic_path(path) as temporary, temporary.open("wb") as file:
+        torch.save(state, file)
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Tell with a failed write what was written, which neither torch nor Python does."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        # After a failed write torch complains about its position in the file.
+        reason = error if isinstance(error, OSError) else error.__context__
+        if not isinstance(reason, OSError):
+            raise
+        raise OSError(reason.errno, reason.strerror, str(path)) from error
+
+
+def _parts_beside(path: Path) -> list[Path]:
+    return list(path.parent.glob(f"{escape(path.name)}.*.[0-9][0-9][0-9]"))
 
 
 def read_checkpoint(path: str | os.PathLike[str], *, device: torch.device | str = "cpu") -> Any:
@@ -73,10 +119,18 @@ def read_checkpoint(path: str | os.PathLike[str], *, device: torch.device | str 
     Raises
     ------
     SamPluginsError
-        If a part is missing or is not what was written.
+        If a part is missing or is not what was written, or it is no checkpoint.
     """
     path = Path(path)
-    state = torch.load(path, weights_only=True, map_location=device)
+    try:
+        state = torch.load(path, weights_only=True, map_location=device)
+    except (RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
+        if isinstance(error, OSError) and error.filename:  # the file, not what is in it
+            raise
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise SamPluginsError(
+            f"{path} cannot be read ({reason}): delete it to begin anew"
+        ) from error
     if not (isinstance(state, dict) and set(state) == {"parts", "sha256"}):
         return state
     parts = [path.with_name(name) for name in state["parts"]]

@@ -11,7 +11,9 @@ from torch import Tensor, nn
 
 
 @contextmanager
-def drop_path(encoder: nn.Module, rate: float) -> Iterator[None]:
+def drop_path(
+    encoder: nn.Module, rate: float, *, generator: torch.Generator | None = None
+) -> Iterator[None]:
     """Skip branches of the encoder's blocks at random, deeper ones more often.
 
     Parameters
@@ -21,6 +23,8 @@ def drop_path(encoder: nn.Module, rate: float) -> Iterator[None]:
     rate : float
         How often the last block's branches are skipped; it rises linearly from 0 at the first
         block (paper, §A: 0.4 for ViT-H).
+    generator : torch.Generator, optional
+        On the CPU; by default the global one of the images' device.
 
     Yields
     ------
@@ -31,15 +35,18 @@ def drop_path(encoder: nn.Module, rate: float) -> Iterator[None]:
     Raises
     ------
     ValueError
-        If the rate is not in [0, 1).
+        If the rate is not in [0, 1), or the encoder has no such blocks.
     """
     if not 0 <= rate < 1:
         raise ValueError(f"the rate of drop path must lie in [0, 1), got {rate}")
     blocks = list(getattr(encoder, "blocks", ())) if rate else []
+    if rate and not (blocks and all(hasattr(block, "attn") for block in blocks)):
+        raise ValueError(f"a {type(encoder).__name__} has no blocks to skip: set drop path to 0")
     kept: dict[nn.Module, Tensor] = {}
     handles = []
     if blocks:
-        handles.append(encoder.register_forward_pre_hook(partial(_draw, blocks, rate, kept)))
+        draw = partial(_draw, blocks, rate, generator, kept)
+        handles.append(encoder.register_forward_pre_hook(draw))
     for block in blocks:
         handles += [
             branch.register_forward_hook(partial(_scale, kept))
@@ -55,6 +62,7 @@ def drop_path(encoder: nn.Module, rate: float) -> Iterator[None]:
 def _draw(
     blocks: list[nn.Module],
     rate: float,
+    generator: torch.Generator | None,
     kept: dict[nn.Module, Tensor],
     encoder: nn.Module,
     inputs: tuple[Tensor, ...],
@@ -64,11 +72,12 @@ def _draw(
     if not encoder.training:
         return
     images = inputs[0]
+    device = images.device if generator is None else torch.device("cpu")
     for index, block in enumerate(blocks):
         keep = 1 - rate * index / max(1, len(blocks) - 1)
         for branch in (block.attn, block.mlp):
-            mask = torch.rand(len(images), device=images.device) < keep
-            kept[branch] = mask / keep  # type: ignore[index]
+            mask = torch.rand(len(images), generator=generator, device=device) < keep
+            kept[branch] = (mask / keep).to(images.device)  # type: ignore[index]
 
 
 def _scale(

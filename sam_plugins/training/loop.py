@@ -8,9 +8,7 @@ last checkpoint to the same weights. Under ``torchrun`` each process takes its s
 from __future__ import annotations
 
 import copy
-import json
 import logging
-import math
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,14 +21,13 @@ import torch
 from torch import Tensor, nn
 
 from sam_plugins.errors import SamPluginsError
-from sam_plugins.files import atomic_path
-from sam_plugins.training.checkpoint import read_checkpoint, write_checkpoint
+from sam_plugins.training.checkpoint import read_checkpoint, save_state, write_checkpoint
+from sam_plugins.training.log import LOG, append_row, cut_log, mean_of
 from sam_plugins.training.optimizer import OptimizerSettings, build_optimizer, set_learning_rate
 
 logger = logging.getLogger(__name__)
 
 CHECKPOINT = "checkpoint.pt"
-LOG = "log.jsonl"
 BAD_BATCH = "bad-batch.pt"
 
 
@@ -216,8 +213,8 @@ class Run:
         """
         if self.checkpoint.exists():
             self.load()
-        else:  # what stands there is of another run
-            (self.folder / LOG).unlink(missing_ok=True)
+        if not self.fabric.global_rank:
+            cut_log(self.folder / LOG, self.step)
         stream = batches(self.step * self.settings.accumulate)
         recent: list[dict[str, float]] = []
         start = time.monotonic()
@@ -266,9 +263,12 @@ class Run:
         if torch.isfinite(value):
             return
         path = self.folder / BAD_BATCH
-        with atomic_path(path) as temporary:
-            torch.save(batch, temporary)
-        message = f"the {what} is {value.item()} at step {self.step}: the batch is in {path}"
+        message = f"the {what} is {value.item()} at step {self.step}: "
+        try:
+            save_state(path, batch)
+            message += f"the batch is in {path}"
+        except OSError as error:  # the first mistake is the one to tell of
+            message += f"the batch cannot be saved ({error})"
         if self.checkpoint.exists():
             message += f", the last good weights are in {self.checkpoint}"
         raise TrainingDivergedError(message)
@@ -296,8 +296,7 @@ class Run:
             return
         row = {"step": self.step, "seconds": round(seconds, 1), **mean_of(recent)}
         logger.info(" ".join(f"{name} {value:.4g}" for name, value in row.items()))
-        with (self.folder / LOG).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
+        append_row(self.folder / LOG, row)
         if on_report is not None:
             on_report(row)
 
@@ -340,29 +339,3 @@ class Run:
                 f"{self.checkpoint} is of another run ({type(error).__name__}: "
                 f"{str(error).splitlines()[0]}): choose another folder or delete it"
             ) from error
-
-
-def mean_of(records: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Average records that may lack some of the names.
-
-    Parameters
-    ----------
-    records : sequence of mapping
-        Numbers by name.
-
-    Returns
-    -------
-    dict of str to float
-        For each name the mean over the records that have it.
-
-    Examples
-    --------
-    >>> mean_of([{"loss": 1.0}, {"loss": 3.0, "last": 0.5}])
-    {'loss': 2.0, 'last': 0.5}
-    """
-    names = dict.fromkeys(name for record in records for name in record)
-    return {
-        name: math.fsum(record[name] for record in records if name in record)
-        / sum(name in record for record in records)
-        for name in names
-    }

@@ -59,6 +59,33 @@ def test_a_coco_file_of_polygons_and_runs(tmp_path):
     assert np.array_equal(found.masks()[0], labels_of() == 700)
 
 
+@pytest.mark.parametrize("colours", [None, [3, 77, 191] * 256])
+def test_the_indices_of_a_palette_are_labels(tmp_path, colours):
+    write(tmp_path)
+    labels = (labels_of() == 3) + 2 * (labels_of() == 700).astype(np.uint8)
+    image = Image.fromarray(labels)
+    if colours is not None:
+        image.putpalette(colours)  # all of one colour: only the indices tell them apart
+    image.save(tmp_path / "masks" / "a.png")
+    (found,) = read_labelled(tmp_path)
+    assert np.array_equal(found.masks(), [labels == 1, labels == 2])
+
+
+def test_a_binary_mask_is_one_object(tmp_path):
+    write(tmp_path)
+    Image.fromarray(labels_of() == 3).save(tmp_path / "masks" / "a.png")
+    (found,) = read_labelled(tmp_path)
+    assert np.array_equal(found.masks(), [labels_of() == 3])
+
+
+def test_names_that_begin_alike_are_told_apart(tmp_path):
+    write(tmp_path, "cell.1", labels=np.where(labels_of() == 3, 3, 0).astype(np.uint16))
+    write(tmp_path, "cell", labels=np.where(labels_of() == 700, 700, 0).astype(np.uint16))
+    found = {each.name: each.masks() for each in read_labelled(tmp_path)}
+    assert np.array_equal(found["cell.1.png"], [labels_of() == 3])
+    assert np.array_equal(found["cell.png"], [labels_of() == 700])
+
+
 def test_small_specks_are_no_objects(tmp_path):
     labels = labels_of()
     labels[0, 0] = 9
@@ -96,6 +123,12 @@ def coloured_mask(folder):
     Image.fromarray(np.zeros((40, 60, 3), np.uint8)).save(folder / "masks" / "a.png")
 
 
+def damaged_mask(folder):
+    write(folder)
+    path = folder / "masks" / "a.png"
+    path.write_bytes(path.read_bytes()[:60])
+
+
 def empty(folder):
     for part in ("images", "masks"):
         (folder / part).mkdir(parents=True)
@@ -109,6 +142,7 @@ def empty(folder):
         (other_size, r"61 x 40 pixels, but .*a\.png is 60 x 40"),
         (no_mask, r"images.a\.png has no label image"),
         (damaged_image, r"images.a\.png cannot be read"),
+        (damaged_mask, r"masks.a\.png cannot be read"),
         (coloured_mask, "no label image: a 2-D image of whole numbers"),
         (empty, "there is no image in"),
         (lambda folder: folder.mkdir(), "must hold a folder 'images'"),

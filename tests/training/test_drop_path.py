@@ -2,9 +2,11 @@
 
 import pytest
 import torch
+from torch import nn
 
 from sam_plugins.training.drop_path import drop_path
-from tests.training.tiny import tiny_model
+from sam_plugins.training.interactive import Example
+from tests.training.tiny import easy_image, objective, tiny_model
 
 
 def test_nothing_happens_outside_of_training_and_after():
@@ -32,6 +34,32 @@ def test_the_last_block_is_skipped_at_the_rate_and_the_first_never():
     skipped = [(seen[i].flatten(1) == 0).all(1).float().mean().item() for i in (0, 1)]
     assert skipped[0] == 0
     assert abs(skipped[1] - 0.5) < 0.13  # five standard deviations of 400 throws
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.5])
+def test_the_objective_skips_by_the_seed_of_the_example(rate):
+    task = objective(drop_path=rate, clicks=0, empty_rounds=0)
+    task.train()
+    skipped = []
+    # A block whose two branches are skipped gives what it was given.
+    task.model.image_encoder.blocks[1].register_forward_hook(
+        lambda block, inputs, output: skipped.append(torch.equal(inputs[0], output))
+    )
+    for seed in [*range(24), *range(24)]:
+        task([Example(*easy_image(), seed=seed)])
+    assert skipped[:24] == skipped[24:]
+    assert any(skipped) == (rate > 0)
+    assert not all(skipped)
+
+
+def test_an_encoder_without_such_blocks():
+    with (
+        pytest.raises(ValueError, match="Conv2d has no blocks"),
+        drop_path(nn.Conv2d(3, 3, 3), 0.1),
+    ):
+        pass
+    with drop_path(nn.Conv2d(3, 3, 3), 0.0):
+        pass
 
 
 @pytest.mark.parametrize("rate", [-0.1, 1.0])

@@ -13,6 +13,7 @@ import torch
 from sam_plugins.errors import SamPluginsError
 from sam_plugins.training.loop import LoopSettings, Run, TrainingDivergedError
 from sam_plugins.training.optimizer import OptimizerSettings
+from tests.training.limits import no_room_beyond
 from tests.training.tiny import examples, objective
 
 QUICK = OptimizerSettings(learning_rate=1e-3, warm_up=5, decay="cosine")
@@ -58,6 +59,48 @@ def test_a_run_that_was_killed_goes_on_to_the_same_weights(tmp_path, accumulate)
     again.go(examples)
     same(whole.objective.model, again.objective.model, rtol=0, atol=0)
     same(whole.averaged, again.averaged, rtol=0, atol=0)
+
+
+def test_the_log_of_a_resumed_run_is_that_of_a_whole_one(tmp_path):
+    def rows(name):
+        lines = (tmp_path / name / "log.jsonl").read_text().splitlines()
+        return [{**json.loads(line), "seconds": 0} for line in lines]
+
+    for name in ("whole", "killed"):
+        (tmp_path / name).mkdir()
+        # What stands in a folder without a checkpoint is of a run that left nothing else.
+        (tmp_path / name / "log.jsonl").write_text('{"step": 2, "loss": 9}\n')
+    a_run(tmp_path / "whole", 8).go(examples)
+    a_run(tmp_path / "killed", 8).go(examples, stop=lambda run: run.step == 4)
+    with (tmp_path / "killed" / "log.jsonl").open("a") as file:  # killed after the checkpoint
+        file.write('{"step": 6, "loss": 1.5, "seconds": 3}\n{"step": 8, "lo')
+    a_run(tmp_path / "killed", 8).go(examples)
+    assert [row["step"] for row in rows("whole")] == [2, 4, 6, 8]
+    assert rows("killed") == rows("whole")
+
+
+KILLED = """
+import os, signal, sys
+from tests.training.test_loop import a_run
+from tests.training.tiny import examples
+def stop(run):
+    if run.step == 5:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return False
+a_run(sys.argv[1], 6).go(examples, stop=stop)
+"""
+
+
+def test_a_process_that_was_killed_leaves_a_run_that_goes_on(tmp_path):
+    whole = a_run(tmp_path / "whole", 6)
+    whole.go(examples)
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    command = [sys.executable, "-c", KILLED, str(tmp_path / "killed")]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == -9, done.stderr[-2000:]
+    again = a_run(tmp_path / "killed", 6, seed=9)
+    again.go(examples)
+    same(whole.objective.model, again.objective.model, rtol=0, atol=0)
 
 
 def test_accumulating_batches_equals_larger_batches(tmp_path):
@@ -116,20 +159,24 @@ def test_a_loss_that_is_not_a_number_stops_and_keeps_the_last_checkpoint(tmp_pat
     assert all(torch.isfinite(value).all() for value in state["model"].values())
 
 
-def test_a_full_disk_keeps_the_last_checkpoint(tmp_path, monkeypatch):
+def test_a_full_disk_keeps_the_last_checkpoint(tmp_path):
     run = a_run(tmp_path, 4)
     run.go(examples, stop=lambda run: run.step == 2)
     good = (tmp_path / "checkpoint.pt").read_bytes()
-
-    def full(state, path):
-        Path(path).write_bytes(b"half a file")
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(torch, "save", full)
-    with pytest.raises(OSError, match="No space left"):
+    with no_room_beyond(len(good) // 2), pytest.raises(OSError, match=r"checkpoint\.pt"):
         run.go(examples)
     assert (tmp_path / "checkpoint.pt").read_bytes() == good
     assert sorted(p.name for p in tmp_path.iterdir()) == ["checkpoint.pt", "log.jsonl"]
+
+
+def test_a_bad_batch_on_a_full_disk_is_still_told_of(tmp_path):
+    run = a_run(tmp_path, 4)
+    with torch.no_grad():
+        run.objective.model.mask_decoder.iou_token.weight.fill_(math.nan)
+    message = r"nan at step 0: the batch cannot be saved \(.*bad-batch\.pt"
+    with no_room_beyond(1000), pytest.raises(TrainingDivergedError, match=message):
+        run.go(examples)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_checkpoint_of_another_model_is_an_error(tmp_path):

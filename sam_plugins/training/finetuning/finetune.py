@@ -13,6 +13,7 @@ import numpy as np
 
 from sam_plugins.datasets.labelled import DataError, LabelledImage
 from sam_plugins.devices import choose_precision
+from sam_plugins.masks import rle
 from sam_plugins.modeling.sam import Sam
 from sam_plugins.training.finetuning.adapters import add_adapters
 from sam_plugins.training.finetuning.examples import ExampleStream
@@ -178,13 +179,14 @@ def finetune(
     Raises
     ------
     DataError
-        If there are too few images.
+        If there are too few images, or all objects to train on cover too much of their images.
     TrainingDivergedError
         If the loss is not finite; the model has its best weights then.
     """
     settings = settings or FinetuneSettings()
     tell = on_progress or (lambda line: None)
     trained, held_out = split(images, settings.validation, seed=settings.seed)
+    _check_objects(trained, settings.prompts.most_area)
     keeper = Keeper(
         model,
         held_out,
@@ -220,6 +222,19 @@ def finetune(
         trained=[image.name for image in trained],
         held_out=[image.name for image in held_out],
     )
+
+
+def _check_objects(images: Sequence[LabelledImage], most_area: float) -> None:
+    sizes = (
+        rle.area(each) / (each["size"][0] * each["size"][1])
+        for image in images
+        for each in image.objects
+    )
+    if not any(size <= most_area for size in sizes):
+        raise DataError(
+            f"every object of the {len(images)} images to train on covers more than "
+            f"{most_area:.0%} of its image: label what is to be found, and leave 0 what is not"
+        )
 
 
 def prepare(model: Sam, settings: FinetuneSettings) -> None:

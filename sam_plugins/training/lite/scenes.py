@@ -12,6 +12,32 @@ from sam_plugins.datasets.procedural import scene
 from sam_plugins.files import atomic_path
 
 
+def reserve(path: Path) -> None:
+    """Take the room of a file on the disk, so that it cannot be missing later.
+
+    Parameters
+    ----------
+    path : Path
+        A file of its full size, with holes.
+
+    Raises
+    ------
+    OSError
+        If there is no room. Names the file.
+
+    Notes
+    -----
+    Writing into a hole of a mapped file on a full disk ends the process without a word.
+    """
+    if not hasattr(os, "posix_fallocate"):  # macOS and Windows
+        return
+    try:
+        with path.open("rb+") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
 def make_scenes(
     folder: str | os.PathLike[str], *, count: int, size: int, seed: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
@@ -34,6 +60,11 @@ def make_scenes(
         Read-only view of the file.
     labels : ndarray of shape (count, 3, size, size), uint8
         Groups, objects and parts.
+
+    Raises
+    ------
+    OSError
+        If the disk has no room for them.
     """
     stem = f"scenes-{seed}-{size}-{count}"
     paths = [Path(folder) / f"{stem}-{name}.npy" for name in ("images", "labels")]
@@ -45,6 +76,8 @@ def make_scenes(
             labels = np.lib.format.open_memmap(
                 labels_path, "w+", dtype=np.uint8, shape=(count, 3, size, size)
             )
+            reserve(images_path)
+            reserve(labels_path)
             for index in range(count):
                 made = scene(np.random.default_rng([seed, index]), size)
                 images[index], labels[index] = made.image, made.labels

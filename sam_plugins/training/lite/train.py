@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,9 @@ from sam_plugins.training.lite.objective import LiteObjective
 from sam_plugins.training.lite.recipe import Part
 from sam_plugins.training.lite.samples import Batch, Crops
 from sam_plugins.training.lite.scenes import make_scenes
-from sam_plugins.training.lite.views import read_folder
+from sam_plugins.training.lite.views import Annotated, read_folder
 from sam_plugins.training.loop import Objective, Run, start_fabric
+from sam_plugins.training.same_run import check_same_run
 
 logger = logging.getLogger(__name__)
 
@@ -74,10 +76,10 @@ def train_lite(
     Raises
     ------
     SamPluginsError
-        If ``init`` is another kind of model, or if a weight has become too large for half
-        precision.
+        If ``init`` is another kind of model, ``out`` holds a run with other parts or data, or a
+        weight has become too large for half precision.
     FileNotFoundError
-        If a data set has no image.
+        If ``data`` has none of the sets, or a set has no image.
     TrainingDivergedError
         If a loss is not finite; the last checkpoint stays.
     """
@@ -99,6 +101,7 @@ def train_lite(
             out / part.name,
             fabric=fabric,
         )
+        check_same_run(run, {**asdict(part), "real data": sorted(crops.real)})
         if compiled:
             model.image_encoder.compile()
             model.mask_decoder.compile(dynamic=True)
@@ -133,11 +136,20 @@ def _begin(init: str | os.PathLike[str] | None) -> LiteSam:
 
 
 def _crops(part: Part, data: str | os.PathLike[str] | None, out: Path, fabric: Any) -> Crops:
-    names = [] if data is None else [n for n in part.real_weights if (Path(data) / n).is_dir()]
-    real = {n: read_folder(Path(str(data)) / n, keep_every=HELD_OUT) for n in names}
+    real = {} if data is None else _real(part, Path(data))
     with fabric.rank_zero_first():  # one process makes the scenes, the others open them
         scenes = make_scenes(out, count=part.scenes, size=part.scene_size, seed=part.seed)
     return Crops(real, scenes, part, process=fabric.global_rank, processes=fabric.world_size)
+
+
+def _real(part: Part, data: Path) -> dict[str, list[Annotated]]:
+    names = [name for name in part.real_weights if (data / name).is_dir()]
+    missing = sorted(set(part.real_weights).difference(names))
+    if missing and not names:
+        raise FileNotFoundError(f"there is none of the folders {', '.join(missing)} in {data}")
+    if missing:
+        logger.warning(f"part {part.name} goes without {', '.join(missing)}: not in {data}")
+    return {name: read_folder(data / name, keep_every=HELD_OUT) for name in names}
 
 
 def write_model(model: LiteSam, path: str | os.PathLike[str]) -> None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
+
+from sam_plugins.errors import SamPluginsError
 
 # What lies outside an image: the mean colour, which is zero after normalisation, as the padding is.
 OUTSIDE = (124, 116, 104)
@@ -50,7 +53,9 @@ def read_folder(folder: str | os.PathLike[str], *, keep_every: tuple[int, int]) 
     Raises
     ------
     FileNotFoundError
-        If there is no image.
+        If there is no image, or one has no mask.
+    SamPluginsError
+        If a file cannot be read, or a mask is of another size. Names the file.
     """
     paths = sorted((Path(folder) / "images").glob("*"))
     if not paths:
@@ -59,12 +64,24 @@ def read_folder(folder: str | os.PathLike[str], *, keep_every: tuple[int, int]) 
     for index, path in enumerate(paths):
         if index % keep_every[0] == keep_every[1]:
             continue
-        image = np.asarray(Image.open(path).convert("RGB"))
-        mask = np.asarray(Image.open(Path(folder) / "masks" / f"{path.stem}.png")).astype(np.int32)
+        mask_path = Path(folder) / "masks" / f"{path.stem}.png"
+        image, mask = _pixels(path, "RGB"), _pixels(mask_path).astype(np.int32)
+        if mask.shape != image.shape[:2]:
+            raise SamPluginsError(f"{mask_path} is of shape {mask.shape}, {path} of {image.shape}")
         labels = np.zeros((3, *mask.shape), dtype=np.int32)
         labels[1] = mask
         found.append(Annotated(image, labels))
     return found
+
+
+def _pixels(path: Path, mode: str | None = None) -> NDArray[Any]:
+    try:
+        with Image.open(path) as image:
+            return np.asarray(image.convert(mode) if mode else image)
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, SyntaxError) as error:  # what Pillow has for damaged files
+        raise SamPluginsError(f"{path} cannot be read: {error}") from error
 
 
 def random_view(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +13,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sam_plugins.errors import SamPluginsError
 from sam_plugins.files import atomic_path
 from sam_plugins.modeling.sam import PIXEL_MEAN, PIXEL_STD
 from sam_plugins.training.loop import LoopSettings, Objective, Run, start_fabric
@@ -22,11 +20,10 @@ from sam_plugins.training.mae.data import Views, ViewStream
 from sam_plugins.training.mae.model import MaskedAutoencoder, MaskedAutoencoderConfig
 from sam_plugins.training.mae.patches import random_masks
 from sam_plugins.training.optimizer import OptimizerSettings
+from sam_plugins.training.same_run import check_same_run
 
 # The batch that the learning rate is told for (arXiv 2111.06377, §A.1; arXiv 1706.02677).
 RATED_BATCH = 256
-# What the run was begun with, beside its checkpoint.
-RUN_FILE = "run.json"
 
 
 @dataclass(frozen=True)
@@ -253,7 +250,7 @@ def pretrain(
         torch.manual_seed(settings.seed)
         objective = MaskingObjective(MaskedAutoencoder(config))
     run = Run(objective, settings.optimizer(steps), settings.loop(steps), folder, fabric=fabric)
-    _check_same_run(run, _description(images, config, settings))
+    check_same_run(run, _description(images, config, settings))
 
     def batches(first: int) -> Iterator[Views]:
         return stream.batches(
@@ -302,31 +299,14 @@ def save_encoder(model: MaskedAutoencoder, path: str | os.PathLike[str]) -> None
 def _description(
     images: Sequence[Path], config: MaskedAutoencoderConfig, settings: PretrainSettings
 ) -> dict[str, Any]:
-    """What decides about the weights, as JSON gives it back."""
+    """What decides about the weights."""
     names = "\n".join(path.name for path in images)
     chosen = asdict(settings)
     for name in ("report_every", "checkpoint_every", "workers"):
         del chosen[name]
-    content = {
+    return {
         "autoencoder": asdict(config),
         "settings": chosen,
         "images": len(images),
         "names": hashlib.sha256(names.encode("utf-8", "surrogateescape")).hexdigest(),
     }
-    return json.loads(json.dumps(content))
-
-
-def _check_same_run(run: Run, description: dict[str, Any]) -> None:
-    """Going on with other images or settings would give weights that nobody could explain."""
-    path = run.folder / RUN_FILE
-    if run.checkpoint.exists() and path.exists():
-        begun = json.loads(path.read_text(encoding="utf-8"))
-        other = [name for name, value in description.items() if begun.get(name) != value]
-        if other:
-            raise SamPluginsError(
-                f"{run.folder} holds a run with other {' and '.join(other)}: choose another "
-                "folder or delete it"
-            )
-    if run.fabric.global_rank == 0:
-        with atomic_path(path) as temporary:
-            temporary.write_text(json.dumps(description, indent=1), encoding="utf-8")

@@ -52,6 +52,26 @@ def test_a_training_switches_the_model_and_a_restart_keeps_it(tmp_path):
     assert other.source == "vit_b"  # was not meant to be replaced
 
 
+def test_a_training_by_hand_is_served_by_the_server_that_runs(tmp_path):
+    fill(tmp_path)
+    model = ServedModel("lite")
+    before = model.version
+    trainer = Trainer(tmp_path, model)
+    try:
+        command = [sys.executable, "-m", "sam_plugins", "label-studio", "train"]
+        command += ["--project", "4", "--state", str(tmp_path), "--minutes", "0.02"]
+        subprocess.run(command, check=True, capture_output=True)
+        end = time.monotonic() + 60
+        while model.version == before:
+            assert time.monotonic() < end
+            time.sleep(0.1)
+        trained = read_current(tmp_path, "lite")
+        assert model.source == trained.model
+        assert model.current.version == model.version
+    finally:
+        trainer.close()
+
+
 def test_a_failed_training_leaves_the_model(tmp_path):
     model = ServedModel("lite")
     predictor = model.current.predictor

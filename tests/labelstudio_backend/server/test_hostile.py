@@ -159,6 +159,8 @@ WRONG = {
     "text without size": {
         "params__context__result": [{"type": "textarea", "value": {"text": "x"}}]
     },
+    "a text area without a value": {"params__context__result": [{"type": "textarea"}]},
+    "a text area with a list": {"params__context__result": [{"type": "textarea", "value": [1]}]},
     "a box without a width": {"params__context__result": [{**box(1, 1, 1, 1), "value": {"x": 1}}]},
     "a box of text": {"params__context__result": [box("a", "b", "c", "d")]},
 }
@@ -167,40 +169,6 @@ WRONG = {
 @pytest.mark.parametrize("name", WRONG)
 def test_requests_with_something_wrong(warm, name):
     refused(*post(warm, "/predict", data=json.dumps(changed(**WRONG[name]))))
-
-
-def brush(rle, **more):
-    value = {"format": "rle", "rle": rle, "brushlabels": ["Cell"]}
-    return {
-        **{"id": "m", "type": "brushlabels", "from_name": "masks", "to_name": "image"},
-        **{"original_width": 384, "original_height": 303, "image_rotation": 0},
-        **{"value": value, **more},
-    }
-
-
-HEADER = [255, 255, 255, 255, 57, 27]
-BRUSHES = {
-    "a text": brush("abc"),
-    "null": brush(None),
-    "empty": brush([]),
-    "texts": brush(["a"] * 50),
-    "floats": brush([0.5] * 50),
-    "negative": brush([-1] * 50),
-    "too large bytes": brush([300] * 50),
-    "nested": brush([[1]] * 50),
-    "four thousand million values": brush([*HEADER, 255, 255, 255, 255, 128]),
-    "ends early": brush([0, 0, 72, 0, 57, 27, 255]),
-    "another word size": brush([0, 0, 0, 8, 255, 255, 255, 255]),
-    "zeros": brush([0] * 100_000),
-    "a size out of proportion": brush([0] * 50, original_width=10**6, original_height=10**6),
-    "a negative size": brush([0] * 50, original_width=-5, original_height=5),
-    "no size at all": brush([0] * 50, original_width=0, original_height=0),
-}
-
-
-@pytest.mark.parametrize("name", BRUSHES)
-def test_masks_that_are_bombs(warm, name):
-    refused(*post(warm, "/predict", json=question(BRUSHES[name])))
 
 
 def header_of(width, height):
@@ -375,6 +343,8 @@ SETUPS = {
     "host no address": {"hostname": "not an address", "access_token": "a"},
     "host a file": {"hostname": "file:///etc", "access_token": "a"},
     "params no JSON": {"extra_params": "{"},
+    "params deep": {"extra_params": "[" * 100_000},
+    "params deep and closed": {"extra_params": "[" * 100_000 + "]" * 100_000},
     "params a list": {"extra_params": [1]},
     "params unknown": {"extra_params": {"model": "/tmp/evil.pt"}},
     "params of another type": {"extra_params": {"segment_everything": "yes"}},

@@ -70,6 +70,14 @@ def test_at_least_one_image_is_held_out_and_one_is_left():
         split(labelled(1), 0.5, seed=0)
 
 
+def test_objects_as_large_as_their_images_teach_nothing():
+    image, _ = easy_image()
+    everything = rle.encode(np.ones((64, 64), dtype=bool))
+    images = [LabelledImage(n, image.permute(1, 2, 0).numpy(), (everything,)) for n in "abc"]
+    with pytest.raises(DataError, match="of the 2 images to train on covers more than 90%"):
+        finetune(tiny_model(), images, FinetuneSettings(steps=1))
+
+
 @pytest.mark.parametrize("wrong", [{"mode": "all"}, {"validation": 0.0}, {"validation": 1.0}])
 def test_settings_that_make_no_sense(wrong):
     with pytest.raises(ValueError, match=r"mode|held-out"):
@@ -100,6 +108,22 @@ def test_the_command_writes_a_model_that_can_be_used_and_a_report(tmp_path, caps
     image = tmp_path / "data" / "images" / "0.png"
     asked = ["predict", str(image), "--point", "20,15", "--model", str(out), "--no-cache"]
     assert command([*asked, "--out", str(tmp_path / "mask.png")]) == 0
+
+
+def test_a_loss_that_is_not_a_number_leaves_the_model_of_an_earlier_run(tmp_path, capsys):
+    write_set(tmp_path / "data", 3)
+    out = tmp_path / "mine.safetensors"
+    out.write_bytes(b"earlier")
+    common = ["finetune", str(tmp_path / "data"), "--out", str(out), "--steps", "9"]
+    assert command([*common, "--learning-rate", "1e38"]) == 1
+    error = capsys.readouterr().err
+    assert "at step 1: the batch is in" in error
+    assert "Traceback" not in error
+    assert out.read_bytes() == b"earlier"
+    report = tmp_path / "mine-report"
+    assert torch.load(report / "bad-batch.pt", weights_only=False)[0].masks.any()
+    best = load_model(str(report / "best.safetensors"))
+    assert all(value.isfinite().all() for value in best.state_dict().values())
 
 
 @pytest.mark.parametrize(

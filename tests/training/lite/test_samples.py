@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
+from sam_plugins.errors import SamPluginsError
 from sam_plugins.modeling import build_sam
 from sam_plugins.training.lite.recipe import Part
 from sam_plugins.training.lite.samples import Crops, pick_objects
@@ -99,6 +100,22 @@ def test_folders_are_read_without_the_images_kept_for_measuring(tmp_path):
     assert np.array_equal(read[0].labels[1], annotated().labels[1])
     with pytest.raises(FileNotFoundError, match="images"):
         read_folder(tmp_path, keep_every=(5, 3))
+
+
+def test_files_that_cannot_be_used_are_named(tmp_path):
+    write_set(tmp_path / "set", 3)
+    image, mask = tmp_path / "set" / "images" / "01.png", tmp_path / "set" / "masks" / "01.png"
+    whole = image.read_bytes()
+    image.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(SamPluginsError, match=r"images.01\.png cannot be read"):
+        read_folder(tmp_path / "set", keep_every=(9, 8))
+    image.write_bytes(whole)
+    Image.fromarray(np.zeros((90, 139), np.uint16)).save(mask)
+    with pytest.raises(SamPluginsError, match=r"masks.01\.png is of shape \(90, 139\)"):
+        read_folder(tmp_path / "set", keep_every=(9, 8))
+    mask.unlink()
+    with pytest.raises(FileNotFoundError, match=r"masks.01\.png"):
+        read_folder(tmp_path / "set", keep_every=(9, 8))
 
 
 def scenes_of(item, count=2):

@@ -1,9 +1,12 @@
 """Scenes on disk: each depends on its number alone, and is made once."""
 
+import os
+
 import numpy as np
+import pytest
 
 from sam_plugins.datasets.procedural import scene
-from sam_plugins.training.lite.scenes import make_scenes
+from sam_plugins.training.lite.scenes import make_scenes, reserve
 
 
 def test_scenes_are_kept_and_each_depends_on_its_number(tmp_path):
@@ -18,3 +21,15 @@ def test_scenes_are_kept_and_each_depends_on_its_number(tmp_path):
     assert {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == before
     assert np.array_equal(images, again)
     assert len(before) == 2
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="not on this system")
+def test_room_is_taken_before_it_is_needed(tmp_path):
+    path = tmp_path / "images.npy"
+    with path.open("wb") as file:
+        file.truncate(1_000_000)
+    reserve(path)
+    assert path.stat().st_size == 1_000_000
+    assert path.stat().st_blocks * 512 >= 1_000_000
+    with pytest.raises(OSError, match=r"none\.npy"):
+        reserve(tmp_path / "none.npy")

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -70,6 +71,37 @@ def test_the_command_runs_some_parts_of_a_recipe(tmp_path, capsys, caplog):
     with pytest.raises(SystemExit):
         main([*common, "--parts", "c"])
     assert "no part 'c' in a, b" in capsys.readouterr().err
+
+
+def test_data_that_are_not_there(tmp_path, data):
+    with pytest.raises(FileNotFoundError, match="none of the folders missing, set in"):
+        train_lite(PARTS[:1], tmp_path, data=tmp_path, workers=0)
+
+
+def test_another_recipe_in_the_same_folder_is_an_error(tmp_path):
+    part = Part("a", 1, **COMMON)
+    model = load_model(train_lite([part], tmp_path, workers=0)).state_dict()
+    with pytest.raises(SamPluginsError, match="a run with other steps and learning_rate: choose"):
+        train_lite([replace(part, steps=2, learning_rate=1e-3)], tmp_path, workers=0)
+    again = load_model(train_lite([part], tmp_path, workers=0)).state_dict()
+    assert all(torch.equal(again[name], value) for name, value in model.items())
+
+
+def test_errors_of_the_command_are_one_line(tmp_path, capsys):
+    out = ["--out", str(tmp_path / "out"), "--workers", "0"]
+    for wrong, code, message in (
+        (["--recipe", str(tmp_path / "none.toml")], 2, "none.toml"),
+        (["--scale", "0"], 2, "argument --scale"),
+        (["--part-mb", "-1"], 2, "argument --part-mb"),
+        (["--init", str(tmp_path / "none.safetensors")], 1, "no file"),
+        (["--data", str(tmp_path / "none")], 1, "there is none of the folders"),
+    ):
+        with pytest.raises(SystemExit) as stopped:
+            main([*out, *wrong])
+        error = capsys.readouterr().err
+        assert stopped.value.code == code
+        assert message in error
+        assert "Traceback" not in error
 
 
 def test_another_kind_of_model_is_no_beginning(tmp_path):
