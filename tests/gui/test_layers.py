@@ -137,7 +137,7 @@ def test_an_existing_layer_is_added_to(open_widget, coins):
     window.until(lambda: len(window.session.objects) == 1)
     assert np.unique(window.labels).tolist() == [0, 7, 8]
     assert np.array_equal(window.labels == 7, painted == 7)
-    assert len(window.viewer.layers) == 5
+    assert len(window.viewer.layers) == 6
 
 
 def test_changing_the_image_and_back_keeps_everything(open_widget, coins):
