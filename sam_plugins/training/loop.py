@@ -30,6 +30,9 @@ logger = logging.getLogger(__name__)
 CHECKPOINT = "checkpoint.pt"
 BAD_BATCH = "bad-batch.pt"
 
+# As Fabric names them.
+PRECISIONS = ("32-true", "bf16-mixed")
+
 
 @dataclass(frozen=True)
 class LoopSettings:
@@ -46,7 +49,8 @@ class LoopSettings:
     ema : float, optional
         Decay of the averaged weights; None keeps no average.
     precision : str
-        ``"32-true"``, ``"bf16-mixed"`` or ``"16-mixed"``, as Fabric names them.
+        ``"32-true"`` or ``"bf16-mixed"``, as Fabric names them. Half precision is not among them:
+        it needs the gradients to be scaled.
     seed : int
         Of all that is random.
     report_every : int
@@ -55,6 +59,11 @@ class LoopSettings:
         Steps between checkpoints, the last step having one too; None writes none at all.
     part_bytes : int, optional
         Largest size of a checkpoint's files; see `write_checkpoint`.
+
+    Raises
+    ------
+    ValueError
+        If the precision is another word.
     """
 
     steps: int
@@ -66,6 +75,10 @@ class LoopSettings:
     report_every: int = 20
     checkpoint_every: int | None = 100
     part_bytes: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"unknown precision {self.precision!r}: use one of {PRECISIONS}")
 
 
 class Objective(nn.Module):

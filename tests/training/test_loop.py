@@ -183,3 +183,8 @@ def test_a_checkpoint_of_another_model_is_an_error(tmp_path):
     torch.save({"model": {}, "step": 1}, tmp_path / "checkpoint.pt")
     with pytest.raises(SamPluginsError, match="another run"):
         a_run(tmp_path, 4).go(examples)
+
+
+def test_a_precision_whose_gradients_would_have_to_be_scaled_is_refused():
+    with pytest.raises(ValueError, match="unknown precision '16-mixed'"):
+        LoopSettings(steps=1, precision="16-mixed")

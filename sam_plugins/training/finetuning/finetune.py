@@ -13,6 +13,7 @@ import numpy as np
 
 from sam_plugins.datasets.labelled import DataError, LabelledImage
 from sam_plugins.devices import choose_precision
+from sam_plugins.errors import SamPluginsError
 from sam_plugins.masks import rle
 from sam_plugins.modeling.sam import Sam
 from sam_plugins.training.finetuning.adapters import add_adapters
@@ -28,7 +29,7 @@ Mode = Literal["whole", "decoder", "adapters"]
 LEARNING_RATES: dict[str, float] = {"whole": 1e-4, "decoder": 4e-4, "adapters": 5e-4}
 
 # Fabric's names of precisions.
-PRECISIONS = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mixed"}
+PRECISIONS = {"float32": "32-true", "bfloat16": "bf16-mixed"}
 
 # Of the averaged weights, which are what is measured and kept: single images pull to and fro.
 EMA = 0.98
@@ -182,7 +183,13 @@ def finetune(
         If there are too few images, or all objects to train on cover too much of their images.
     TrainingDivergedError
         If the loss is not finite; the model has its best weights then.
+    SamPluginsError
+        If it is one of several processes.
     """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise SamPluginsError(
+            "fine-tuning runs in one process, and this is one of several: start it without torchrun"
+        )
     settings = settings or FinetuneSettings()
     tell = on_progress or (lambda line: None)
     trained, held_out = split(images, settings.validation, seed=settings.seed)

@@ -10,6 +10,7 @@ from PIL import Image
 from sam_plugins.checkpoints import load_model
 from sam_plugins.cli.main import run as command
 from sam_plugins.datasets.labelled import DataError, LabelledImage
+from sam_plugins.errors import SamPluginsError
 from sam_plugins.masks import rle
 from sam_plugins.training.finetuning import FinetuneSettings, finetune
 from sam_plugins.training.finetuning.finetune import split
@@ -76,6 +77,12 @@ def test_objects_as_large_as_their_images_teach_nothing():
     images = [LabelledImage(n, image.permute(1, 2, 0).numpy(), (everything,)) for n in "abc"]
     with pytest.raises(DataError, match="of the 2 images to train on covers more than 90%"):
         finetune(tiny_model(), images, FinetuneSettings(steps=1))
+
+
+def test_several_processes_are_refused(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(SamPluginsError, match="one process"):
+        finetune(tiny_model(), labelled(3), FinetuneSettings(steps=1))
 
 
 @pytest.mark.parametrize("wrong", [{"mode": "all"}, {"validation": 0.0}, {"validation": 1.0}])
