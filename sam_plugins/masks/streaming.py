@@ -14,14 +14,14 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sam_plugins.frames import Frame
 
-Axis = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]
+Positions = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]
 
 # Below this many masks, starting threads costs more than it saves.
 FEWEST_FOR_THREADS = 4
@@ -100,7 +100,7 @@ def summarize(
 
         # Runs go column by column, so x is the outer axis.
         runs, area, high, low, x0, x1, y0, y1 = kernels.trace(
-            np.ascontiguousarray(mask.T), *geometry.x_outer, *cuts, True, (width, height), offset
+            np.ascontiguousarray(mask.T), *geometry.x_outer, *cuts, (width, height), offset
         )
         box = [0, 0, 0, 0]
         if area:
@@ -141,13 +141,9 @@ def mask_at_image_size(
     from sam_plugins.masks import _streaming_kernels as kernels
 
     _check(logits[None], frame, (0, 0), None)
-    cut = np.float32(threshold)
     rows = np.ascontiguousarray(logits, dtype=np.float32)
-    runs, *_ = kernels.trace(
-        rows, *_geometry(frame).y_outer, cut, cut, cut, False, frame.image_size, (0, 0)
-    )
     mask = np.zeros(frame.image_size, dtype=np.bool_)
-    kernels.paint(runs, mask.reshape(-1))
+    kernels.paint(rows, *_geometry(frame).y_outer, np.float32(threshold), mask)
     return mask
 
 
@@ -192,16 +188,26 @@ class _Geometry:
 def _geometry(frame: Frame) -> _Geometry:
     (height, width), (in_height, in_width) = frame.image_size, frame.input_size
     rows, columns = frame.low_resolution_size
-    y, x = _axis(in_height, height), _axis(in_width, width)
-    y_frame = _axis(rows, frame.frame_size)
-    x_frame = _axis(columns, frame.frame_size)
-    return _Geometry(
-        x_outer=(x, x_frame, y, y_frame, _bands(y, y_frame)),
-        y_outer=(y, y_frame, x, x_frame, _bands(x, x_frame)),
-    )
+    y = _Axis.of((rows, frame.frame_size), (in_height, height))
+    x = _Axis.of((columns, frame.frame_size), (in_width, width))
+    return _Geometry(x_outer=(*x, *y), y_outer=(*y, *x))
 
 
-def _axis(source: int, target: int) -> Axis:
+class _Axis(NamedTuple):
+    """How positions of one axis of the image depend on those of the frame, and these on logits."""
+
+    image: Positions
+    frame: Positions
+    bands: tuple[NDArray[np.int64], ...]
+
+    @classmethod
+    def of(cls, to_frame: tuple[int, int], to_image: tuple[int, int]) -> _Axis:
+        """From the lengths (logits, frame) and (part of the frame, image)."""
+        image, frame = _positions(*to_image), _positions(*to_frame)
+        return cls(image, frame, _bands(image, frame))
+
+
+def _positions(source: int, target: int) -> Positions:
     """For each target position: two source positions and the weight of the second.
 
     As PyTorch's bilinear interpolation with ``align_corners=False`` computes them, in float32.
@@ -217,10 +223,10 @@ def _axis(source: int, target: int) -> Axis:
     return first, np.minimum(first + 1, source - 1), weight
 
 
-def _bands(image: Axis, frame: Axis) -> tuple[NDArray[np.int64], ...]:
+def _bands(image: Positions, frame: Positions) -> tuple[NDArray[np.int64], ...]:
     """Stretches of positions that depend on the same low-resolution positions."""
     low, high = frame[0][image[0]], frame[1][image[1]]
     change = np.flatnonzero((np.diff(low) != 0) | (np.diff(high) != 0)) + 1
     start = np.concatenate([[0], change])
     stop = np.concatenate([change, [len(low)]])
-    return start, stop, low[start], high[start], image[0][start], image[1][stop - 1]
+    return start, stop, low[start], high[start], image[0][start], image[1][stop - 1] + 1
