@@ -66,15 +66,27 @@ def _join(kinds, kind, start, stop):
 def _blend(a, b, weight, out, start, stop):
     """Interpolate between two lines, at each position."""
     other = np.float32(1) - weight
-    for i in range(start, stop):
+    # Slices and loops from 0: for numbers that may be negative, nothing would be vectorised.
+    a, b, out = a[start:stop], b[start:stop], out[start:stop]
+    for i in range(len(out)):
         out[i] = other * a[i] + weight * b[i]
+
+
+@njit(cache=True, nogil=True)
+def _blend_above(a, b, weight, middle, out, start, stop):
+    """Tell where what `_blend` gives is above a threshold."""
+    other = np.float32(1) - weight
+    a, b, out = a[start:stop], b[start:stop], out[start:stop]
+    for i in range(len(out)):
+        out[i] = other * a[i] + weight * b[i] > middle
 
 
 @njit(cache=True, nogil=True)
 def _stretch(line, axis, out, start, stop):
     """Interpolate along a line, to the positions ``start`` to ``stop`` of an axis."""
-    index0, index1, weight = axis
-    for i in range(start, stop):
+    index0, index1 = axis[0][start:stop], axis[1][start:stop]
+    weight, out = axis[2][start:stop], out[start:stop]
+    for i in range(len(out)):
         w = weight[i]
         out[i] = (np.float32(1) - w) * line[index0[i]] + w * line[index1[i]]
 
@@ -83,7 +95,8 @@ def _stretch(line, axis, out, start, stop):
 def _count(values, start, stop, low, middle, high, inside):
     """Set where values are above ``middle``; count those above each threshold."""
     above_low, above_middle, above_high = 0, 0, 0
-    for i in range(start, stop):
+    values, inside = values[start:stop], inside[start:stop]
+    for i in range(len(values)):
         value = values[i]
         above_low += value > low
         above_middle += value > middle
@@ -251,9 +264,7 @@ def paint(logits, outer, outer_frame, outer_bands, inner, inner_frame, inner_ban
                 if kind[each] == FOREGROUND:
                     mask[o, first:last] = True
                 elif kind[each] == MIXED:
-                    for i in range(first, last):
-                        value = (np.float32(1) - weight) * above[i] + weight * below[i]
-                        mask[o, i] = value > middle
+                    _blend_above(above, below, weight, middle, mask[o], first, last)
 
 
 @njit(cache=True, nogil=True)

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 from sam_plugins.frames import Frame
 
-Positions = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]
+# Unsigned, because for indices that may be negative nothing would be vectorised.
+Positions = tuple[NDArray[np.uint32], NDArray[np.uint32], NDArray[np.float32]]
 
 # Below this many masks, starting threads costs more than it saves.
 FEWEST_FOR_THREADS = 4
@@ -212,15 +213,16 @@ def _positions(source: int, target: int) -> Positions:
 
     As PyTorch's bilinear interpolation with ``align_corners=False`` computes them, in float32.
     """
-    position = np.arange(target)
+    position = np.arange(target, dtype=np.uint32)
     if source == target:
         return position, position, np.zeros(target, dtype=np.float32)
     scale = np.float32(source) / np.float32(target)
     at = scale * (position.astype(np.float32) + np.float32(0.5)) - np.float32(0.5)
     at = at.clip(min=np.float32(0))
-    first = np.minimum(at.astype(np.int64), source - 1)
+    last = np.uint32(source - 1)
+    first = np.minimum(at.astype(np.uint32), last)
     weight = (at - first.astype(np.float32)).clip(0, 1).astype(np.float32)
-    return first, np.minimum(first + 1, source - 1), weight
+    return first, np.minimum(first + np.uint32(1), last), weight
 
 
 def _bands(image: Positions, frame: Positions) -> tuple[NDArray[np.int64], ...]:
@@ -229,4 +231,5 @@ def _bands(image: Positions, frame: Positions) -> tuple[NDArray[np.int64], ...]:
     change = np.flatnonzero((np.diff(low) != 0) | (np.diff(high) != 0)) + 1
     start = np.concatenate([[0], change])
     stop = np.concatenate([change, [len(low)]])
-    return start, stop, low[start], high[start], image[0][start], image[1][stop - 1] + 1
+    found = (start, stop, low[start], high[start], image[0][start], image[1][stop - 1] + 1)
+    return tuple(each.astype(np.int64) for each in found)
