@@ -25,7 +25,7 @@ from sam_plugins.frames import Frame
 Positions = tuple[NDArray[np.uint32], NDArray[np.uint32], NDArray[np.float32]]
 
 # Below this many masks, starting threads costs more than it saves.
-FEWEST_FOR_THREADS = 4
+FEWEST_FOR_THREADS = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,13 +139,44 @@ def mask_at_image_size(
     -------
     ndarray of shape (H, W), bool
     """
+    return masks_at_image_size(logits[None], frame, threshold=threshold)[0]
+
+
+def masks_at_image_size(
+    logits: NDArray[np.float32],
+    frame: Frame,
+    *,
+    threshold: float = 0.0,
+    threads: int | None = None,
+) -> NDArray[np.bool_]:
+    """Several masks at the image's size.
+
+    Parameters
+    ----------
+    logits : ndarray of shape (K, h, w), float32
+        Low-resolution logits.
+    frame : Frame
+        How the image lies in the model's frame.
+    threshold : float
+        Logits above it are foreground.
+    threads : int, optional
+        By default one a processor core.
+
+    Returns
+    -------
+    ndarray of shape (K, H, W), bool
+    """
     from sam_plugins.masks import _streaming_kernels as kernels
 
-    _check(logits[None], frame, (0, 0), None)
-    rows = np.ascontiguousarray(logits, dtype=np.float32)
-    mask = np.zeros(frame.image_size, dtype=np.bool_)
-    kernels.paint(rows, *_geometry(frame).y_outer, np.float32(threshold), mask)
-    return mask
+    _check(logits, frame, (0, 0), None)
+    masks = np.zeros((len(logits), *frame.image_size), dtype=np.bool_)
+
+    def one(index: int) -> None:
+        rows = np.ascontiguousarray(logits[index], dtype=np.float32)
+        kernels.paint(rows, *_geometry(frame).y_outer, np.float32(threshold), masks[index])
+
+    _map(one, range(len(logits)), threads)
+    return masks
 
 
 def _map(work: Any, items: Sequence[Any], threads: int | None) -> list[Any]:
