@@ -72,7 +72,9 @@ class Prediction:
     @cached_property
     def masks(self) -> NDArray[np.bool_]:
         """All masks at the original image's size: (K, H, W), bool."""
-        return np.stack([self.mask(index) for index in range(len(self))])
+        from sam_plugins.masks.streaming import masks_at_image_size
+
+        return masks_at_image_size(self.low_resolution_logits, self.frame, threshold=self.threshold)
 
     def refine(self, prompt: Prompt, *, index: int | None = None) -> Prompt:
         """Give a prompt that also carries one of these masks, to predict from again.

@@ -14,17 +14,18 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sam_plugins.frames import Frame
 
-Axis = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]
+# Unsigned, because for indices that may be negative nothing would be vectorised.
+Positions = tuple[NDArray[np.uint32], NDArray[np.uint32], NDArray[np.float32]]
 
 # Below this many masks, starting threads costs more than it saves.
-FEWEST_FOR_THREADS = 4
+FEWEST_FOR_THREADS = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +101,7 @@ def summarize(
 
         # Runs go column by column, so x is the outer axis.
         runs, area, high, low, x0, x1, y0, y1 = kernels.trace(
-            np.ascontiguousarray(mask.T), *geometry.x_outer, *cuts, True, (width, height), offset
+            np.ascontiguousarray(mask.T), *geometry.x_outer, *cuts, (width, height), offset
         )
         box = [0, 0, 0, 0]
         if area:
@@ -138,17 +139,44 @@ def mask_at_image_size(
     -------
     ndarray of shape (H, W), bool
     """
+    return masks_at_image_size(logits[None], frame, threshold=threshold)[0]
+
+
+def masks_at_image_size(
+    logits: NDArray[np.float32],
+    frame: Frame,
+    *,
+    threshold: float = 0.0,
+    threads: int | None = None,
+) -> NDArray[np.bool_]:
+    """Several masks at the image's size.
+
+    Parameters
+    ----------
+    logits : ndarray of shape (K, h, w), float32
+        Low-resolution logits.
+    frame : Frame
+        How the image lies in the model's frame.
+    threshold : float
+        Logits above it are foreground.
+    threads : int, optional
+        By default one a processor core.
+
+    Returns
+    -------
+    ndarray of shape (K, H, W), bool
+    """
     from sam_plugins.masks import _streaming_kernels as kernels
 
-    _check(logits[None], frame, (0, 0), None)
-    cut = np.float32(threshold)
-    rows = np.ascontiguousarray(logits, dtype=np.float32)
-    runs, *_ = kernels.trace(
-        rows, *_geometry(frame).y_outer, cut, cut, cut, False, frame.image_size, (0, 0)
-    )
-    mask = np.zeros(frame.image_size, dtype=np.bool_)
-    kernels.paint(runs, mask.reshape(-1))
-    return mask
+    _check(logits, frame, (0, 0), None)
+    masks = np.zeros((len(logits), *frame.image_size), dtype=np.bool_)
+
+    def one(index: int) -> None:
+        rows = np.ascontiguousarray(logits[index], dtype=np.float32)
+        kernels.paint(rows, *_geometry(frame).y_outer, np.float32(threshold), masks[index])
+
+    _map(one, range(len(logits)), threads)
+    return masks
 
 
 def _map(work: Any, items: Sequence[Any], threads: int | None) -> list[Any]:
@@ -192,35 +220,47 @@ class _Geometry:
 def _geometry(frame: Frame) -> _Geometry:
     (height, width), (in_height, in_width) = frame.image_size, frame.input_size
     rows, columns = frame.low_resolution_size
-    y, x = _axis(in_height, height), _axis(in_width, width)
-    y_frame = _axis(rows, frame.frame_size)
-    x_frame = _axis(columns, frame.frame_size)
-    return _Geometry(
-        x_outer=(x, x_frame, y, y_frame, _bands(y, y_frame)),
-        y_outer=(y, y_frame, x, x_frame, _bands(x, x_frame)),
-    )
+    y = _Axis.of((rows, frame.frame_size), (in_height, height))
+    x = _Axis.of((columns, frame.frame_size), (in_width, width))
+    return _Geometry(x_outer=(*x, *y), y_outer=(*y, *x))
 
 
-def _axis(source: int, target: int) -> Axis:
+class _Axis(NamedTuple):
+    """How positions of one axis of the image depend on those of the frame, and these on logits."""
+
+    image: Positions
+    frame: Positions
+    bands: tuple[NDArray[np.int64], ...]
+
+    @classmethod
+    def of(cls, to_frame: tuple[int, int], to_image: tuple[int, int]) -> _Axis:
+        """From the lengths (logits, frame) and (part of the frame, image)."""
+        image, frame = _positions(*to_image), _positions(*to_frame)
+        return cls(image, frame, _bands(image, frame))
+
+
+def _positions(source: int, target: int) -> Positions:
     """For each target position: two source positions and the weight of the second.
 
     As PyTorch's bilinear interpolation with ``align_corners=False`` computes them, in float32.
     """
-    position = np.arange(target)
+    position = np.arange(target, dtype=np.uint32)
     if source == target:
         return position, position, np.zeros(target, dtype=np.float32)
     scale = np.float32(source) / np.float32(target)
     at = scale * (position.astype(np.float32) + np.float32(0.5)) - np.float32(0.5)
     at = at.clip(min=np.float32(0))
-    first = np.minimum(at.astype(np.int64), source - 1)
+    last = np.uint32(source - 1)
+    first = np.minimum(at.astype(np.uint32), last)
     weight = (at - first.astype(np.float32)).clip(0, 1).astype(np.float32)
-    return first, np.minimum(first + 1, source - 1), weight
+    return first, np.minimum(first + np.uint32(1), last), weight
 
 
-def _bands(image: Axis, frame: Axis) -> tuple[NDArray[np.int64], ...]:
+def _bands(image: Positions, frame: Positions) -> tuple[NDArray[np.int64], ...]:
     """Stretches of positions that depend on the same low-resolution positions."""
     low, high = frame[0][image[0]], frame[1][image[1]]
     change = np.flatnonzero((np.diff(low) != 0) | (np.diff(high) != 0)) + 1
     start = np.concatenate([[0], change])
     stop = np.concatenate([change, [len(low)]])
-    return start, stop, low[start], high[start], image[0][start], image[1][stop - 1]
+    found = (start, stop, low[start], high[start], image[0][start], image[1][stop - 1] + 1)
+    return tuple(each.astype(np.int64) for each in found)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sam_plugins.modeling.cpu import linear, runs_eagerly_on_cpu
+from sam_plugins.modeling.image_side import ImageSide, few
 from sam_plugins.modeling.layers import MLP, LayerNorm2d
 from sam_plugins.modeling.two_way_transformer import TwoWayTransformer
 
@@ -43,6 +44,8 @@ class MaskDecoder(nn.Module):
         super().__init__()
         self.transformer_dim = transformer_dim
         self.transformer = transformer
+        # Of the image that was asked about last.
+        self._kept_side: ImageSide | None = None
         self.num_multimask_outputs = num_multimask_outputs
         # Mask 0 answers unambiguous prompts, the others are the candidates of ambiguous ones.
         self.num_mask_tokens = num_multimask_outputs + 1
@@ -142,32 +145,55 @@ class MaskDecoder(nn.Module):
             )
         )
         batch = len(sparse)
+        side = self._image_side(images, image_pe, dense, sparse)
         # A prompt's image tokens and fine maps fill a CPU's caches: one prompt after the other.
         at_once = 1 if runs_eagerly_on_cpu(images) else batch
         parts = [slice(start, start + at_once) for start in range(0, batch, at_once)]
         answers = [
-            self._predict(_part(images, part) + _part(dense, part), image_pe, sparse[part], tokens)
+            self._predict(
+                side or (_part(images, part) + _part(dense, part), image_pe), sparse[part], tokens
+            )
             for part in parts
         ]
         masks, iou = zip(*answers, strict=True)
         return torch.cat(masks), torch.cat(iou)
 
+    def _image_side(
+        self, images: Tensor, image_pe: Tensor, dense: Tensor, sparse: Tensor
+    ) -> ImageSide | None:
+        """What is computed once for all prompts without a mask about one image, on a CPU."""
+        tokens = 1 + self.num_mask_tokens + sparse.shape[1]
+        shared = runs_eagerly_on_cpu(images) and len(images) == len(dense) == 1
+        if not shared or images.dtype != torch.float32 or not few(self.transformer, tokens):
+            return None
+        image, side = images + dense, self._kept_side
+        if side is None or not side.fits(self.transformer, image, image_pe):
+            self._kept_side = side = ImageSide.of(self.transformer, image, image_pe)
+        return side
+
     def _predict(
-        self, image: Tensor, image_pe: Tensor, sparse: Tensor, tokens: slice
+        self, image: ImageSide | tuple[Tensor, Tensor], sparse: Tensor, tokens: slice
     ) -> tuple[Tensor, Tensor]:
-        """Predict from images (B or 1, C, h, w), with the dense prompts, and tokens (B, T, C)."""
+        """Predict from tokens (B, T, C) and images (B or 1, C, h, w), with the dense prompts.
+
+        Beside the images stands their positional encoding; of one image, all of it may be kept.
+        """
         output_tokens = torch.cat([self.iou_token.weight, self.mask_tokens.weight])  # (5, C)
         output_tokens = output_tokens.expand(len(sparse), -1, -1)
         queries = torch.cat([output_tokens, sparse], dim=1)  # (B, 5 + T, C)
-        queries, keys = self.transformer(image, image_pe, queries)
+        if isinstance(image, ImageSide):
+            grid = image.grid
+            queries, keys = image.run(queries)
+        else:
+            grid = (image[0].shape[-2], image[0].shape[-1])
+            queries, keys = self.transformer(*image, queries)
         iou_token, mask_tokens = queries[:, 0], queries[:, 1 : 1 + self.num_mask_tokens]
         chosen = range(self.num_mask_tokens)[tokens]
         weights = torch.stack(
             [self.output_hypernetworks_mlps[i](mask_tokens[:, i]) for i in chosen], dim=1
         )  # (B, K, C / 8)
         masks = weights @ self._upscale(keys).transpose(1, 2)  # (B, K, 16 h * w)
-        height, width = image.shape[-2:]
-        return _in_place(masks, (height, width)), self.iou_prediction_head(iou_token)[:, tokens]
+        return _in_place(masks, grid), self.iou_prediction_head(iou_token)[:, tokens]
 
     def _upscale(self, keys: Tensor) -> Tensor:
         """Image tokens (B, h * w, C) to 16 finer ones each: (B, 16 h * w, C / 8).

@@ -145,13 +145,7 @@ class TwoWayAttentionBlock(nn.Module):
         keys : Tensor of shape (B, N, C)
             Updated image tokens.
         """
-        if self.skip_first_layer_pe:
-            queries = self.self_attn(queries, queries, queries)
-        else:
-            q = queries + query_pe
-            queries = queries + self.self_attn(q, q, queries)
-        queries = self.norm1(queries)
-
+        queries = self.attend_to_tokens(queries, query_pe)
         located_keys = keys + key_pe
         q = queries + query_pe
         queries = self.norm2(queries + self.cross_attn_token_to_image(q, located_keys, keys))
@@ -160,6 +154,23 @@ class TwoWayAttentionBlock(nn.Module):
         q = queries + query_pe
         keys = self.norm4(keys + self.cross_attn_image_to_token(located_keys, q, queries))
         return queries, keys
+
+    def attend_to_tokens(self, queries: Tensor, query_pe: Tensor) -> Tensor:
+        """Update tokens with each other, the first step.
+
+        Parameters
+        ----------
+        queries, query_pe : Tensor of shape (B, T, C)
+            See `forward`.
+
+        Returns
+        -------
+        Tensor of shape (B, T, C)
+        """
+        if self.skip_first_layer_pe:
+            return self.norm1(self.self_attn(queries, queries, queries))
+        q = queries + query_pe
+        return self.norm1(queries + self.self_attn(q, q, queries))
 
 
 class Attention(nn.Module):
@@ -206,14 +217,13 @@ class Attention(nn.Module):
         Tensor of shape (B, T, C)
         """
         batch, shared = max(len(q), len(k)), len(q) != len(k)
-        plain = torch.is_grad_enabled() or torch.compiler.is_exporting() or self._is_wrapped()
+        plain = torch.is_grad_enabled() or torch.compiler.is_exporting() or self.is_wrapped()
         if not (plain or shared):
             # Projecting a few thousand image tokens costs more than all else: a handful of tokens
             # on the other side is taken through the same projection instead.
-            few = self.q_proj.out_features // self.num_heads
-            if len(q[0]) < few < len(k[0]):
+            if len(q[0]) < self.head_width < len(k[0]):
                 return self._few_to_many(q, k, v)
-            if len(k[0]) < few < len(q[0]):
+            if len(k[0]) < self.head_width < len(q[0]):
                 return self._many_to_few(q, k, v)
         tokens = q.shape[1]
         q, k, v = self.q_proj(q), self.k_proj(k), self.v_proj(v)
@@ -230,22 +240,22 @@ class Attention(nn.Module):
     def _few_to_many(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Attend from T to N tokens without projecting the N: (W k) q = k (W^T q)."""
         count = q.shape[1]
-        q = self._split(self.q_proj(q)) * self._scale  # (B, heads, T, d)
-        q = (q @ self._heads_of(self.k_proj)).flatten(1, 2)  # (B, heads * T, C)
+        q = self._split(self.q_proj(q)) * self.scale  # (B, heads, T, d)
+        q = (q @ self.heads_of(self.k_proj)).flatten(1, 2)  # (B, heads * T, C)
         # The keys' bias adds the same to all weights of a query, which the softmax takes away.
         weights = (q @ k.transpose(1, 2)).softmax(dim=-1)  # (B, heads * T, N)
         found = (weights @ v).unflatten(1, (-1, count))  # (B, heads, T, C)
-        out = found @ self._heads_of(self.v_proj).transpose(1, 2)  # (B, heads, T, d)
+        out = found @ self.heads_of(self.v_proj).transpose(1, 2)  # (B, heads, T, d)
         out = out.transpose(1, 2).flatten(2) + self.v_proj.bias  # (B, T, inner)
         return self.out_proj(out)
 
     def _many_to_few(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Attend from N to T tokens without projecting the N, before or after."""
         count = k.shape[1]
-        k = self._split(self.k_proj(k)) * self._scale  # (B, heads, T, d)
+        k = self._split(self.k_proj(k)) * self.scale  # (B, heads, T, d)
         bias = self.q_proj.bias.view(self.num_heads, -1, 1)  # (heads, d, 1)
         offset = (k @ bias).flatten(1, 2)  # (B, heads * T, 1)
-        k = (k @ self._heads_of(self.q_proj)).flatten(1, 2)  # (B, heads * T, C)
+        k = (k @ self.heads_of(self.q_proj)).flatten(1, 2)  # (B, heads * T, C)
         scores = torch.baddbmm(offset, k, q.transpose(1, 2))  # (B, heads * T, N)
         weights = scores.unflatten(1, (-1, count)).softmax(dim=2).flatten(1, 2)
         out = self.out_proj.weight.unflatten(1, (self.num_heads, -1)).permute(1, 2, 0)
@@ -253,15 +263,36 @@ class Attention(nn.Module):
         return torch.baddbmm(self.out_proj.bias, weights.transpose(1, 2), values)  # (B, N, C)
 
     @property
-    def _scale(self) -> float:
-        return (self.q_proj.out_features // self.num_heads) ** -0.5
+    def head_width(self) -> int:
+        """Channels of a head, d."""
+        return self.q_proj.out_features // self.num_heads
 
-    def _heads_of(self, projection: nn.Linear) -> Tensor:
-        """A projection's weight, head by head: (heads, d, C)."""
+    @property
+    def scale(self) -> float:
+        """What products of queries and keys are multiplied by."""
+        return self.head_width**-0.5
+
+    def heads_of(self, projection: nn.Linear) -> Tensor:
+        """Give the weight of a projection head by head.
+
+        Parameters
+        ----------
+        projection : nn.Linear
+            To the inner width.
+
+        Returns
+        -------
+        Tensor of shape (heads, d, C)
+        """
         return projection.weight.unflatten(0, (self.num_heads, -1))
 
-    def _is_wrapped(self) -> bool:
-        """Whether a projection is not what it was made as: adapted or quantised, for instance."""
+    def is_wrapped(self) -> bool:
+        """Tell whether a projection is not what it was made as: adapted or quantised, for instance.
+
+        Returns
+        -------
+        bool
+        """
         parts = (self.q_proj, self.k_proj, self.v_proj, self.out_proj)
         return any(type(part) is not Linear for part in parts)
 

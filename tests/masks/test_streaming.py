@@ -10,7 +10,7 @@ from scipy import ndimage
 from segment_anything.utils import amg
 
 from sam_plugins.frames import Frame
-from sam_plugins.masks.streaming import mask_at_image_size, summarize
+from sam_plugins.masks.streaming import mask_at_image_size, masks_at_image_size, summarize
 
 SIZES = [(1024, 1024), (40, 60), (61, 200), (200, 61), (1500, 2000), (3, 700), (2, 2), (1023, 77)]
 
@@ -65,6 +65,16 @@ def test_summaries_are_the_references(seed, height, width):
     for code, mask in zip(found.rles, full > 0, strict=True):
         theirs = coco.encode(np.asfortranarray(mask.numpy().astype(np.uint8)))
         assert code["counts"] == theirs["counts"].decode()
+
+
+def test_masks_together_are_the_masks_one_by_one():
+    frame = Frame((61, 200), 1024, 4)
+    logits = np.concatenate([logits_for(frame, 1), logits_for(frame, 2, "noise")])
+    for threads in (1, 3):
+        together = masks_at_image_size(logits, frame, threshold=0.5, threads=threads)
+        for each, mask in zip(logits, together, strict=True):
+            np.testing.assert_array_equal(mask, mask_at_image_size(each, frame, threshold=0.5))
+    assert masks_at_image_size(logits[:0], frame).shape == (0, 61, 200)
 
 
 def test_a_crop_lies_in_its_place():

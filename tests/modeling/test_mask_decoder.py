@@ -194,3 +194,29 @@ def test_attention_is_the_same_on_every_way(queries, keys, randomize, relative_e
 def test_heads_must_share_the_channels():
     with pytest.raises(ValueError, match="10 channels cannot be shared among 4 heads"):
         Attention(20, 4, 2)
+
+
+@torch.inference_mode()
+def test_what_is_kept_of_an_image_is_not_used_for_another(ours, theirs, relative_error):
+    decoder, reference = copy.deepcopy(ours), copy.deepcopy(theirs)
+
+    def check(arguments):
+        masks, _ = decoder(**arguments, multimask_output=True)
+        expected, _ = reference(**arguments, multimask_output=True)
+        assert relative_error(masks, expected) <= TOLERANCE
+
+    arguments = inputs(1, 2)
+    check(arguments)
+    check({**arguments, "sparse_prompt_embeddings": torch.randn(2, 3, 256)} | {
+        "dense_prompt_embeddings": arguments["dense_prompt_embeddings"].expand(2, -1, -1, -1)
+    })  # fmt: skip
+    arguments["image_embeddings"].mul_(-1)
+    check(arguments)
+    check({**arguments, "image_pe": torch.randn(1, 256, 16, 24)})
+    check({**arguments, "dense_prompt_embeddings": torch.randn(1, 256, 16, 24)})
+    check(inputs(1, 2, grid=(5, 3)))
+    for each in (decoder, reference):
+        layer = each.transformer.layers[0].cross_attn_image_to_token
+        layer.q_proj.weight.data.mul_(2)
+        layer.out_proj.weight.data.mul_(2)
+    check(inputs(1, 2, grid=(5, 3)))
