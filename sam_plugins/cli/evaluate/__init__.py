@@ -4,11 +4,28 @@ from __future__ import annotations
 
 import typer
 
+from sam_plugins.cli.evaluate.audits import ambiguity, fairness, geography, quality
 from sam_plugins.cli.evaluate.edges import edges
+from sam_plugins.cli.evaluate.objects import instances, proposals
 from sam_plugins.cli.evaluate.prompts import prompts
+from sam_plugins.cli.evaluate.report import report
+from sam_plugins.cli.evaluate.statistics import statistics
+
+COMMANDS = (
+    prompts,
+    edges,
+    proposals,
+    instances,
+    ambiguity,
+    quality,
+    fairness,
+    geography,
+    statistics,
+    report,
+)
 
 evaluate = typer.Typer(rich_markup_mode=None)
-for command in (prompts, edges):
+for command in COMMANDS:
     evaluate.command()(command)
 
 
@@ -17,8 +34,9 @@ def about(context: typer.Context) -> None:
     """Measure a model on images with true masks.
 
     \b
-    Example:
+    Examples:
       sam-plugins evaluate prompts --data DIR --model lite
+      sam-plugins evaluate report --data DIR --model lite
     """
     if context.invoked_subcommand is None:
         typer.echo(context.get_help(), err=True)
