@@ -15,7 +15,7 @@ from PIL import Image
 
 from sam_plugins.errors import SamPluginsError
 from sam_plugins.evaluation.clicks import iou, random_click, random_error
-from sam_plugins.evaluation.rendering import Table
+from sam_plugins.evaluation.rendering import Cell, Table
 from sam_plugins.prompts import Prompt
 
 if TYPE_CHECKING:
@@ -193,7 +193,7 @@ def fairness_table(measured: Iterable[tuple[Person, Mapping[int, float]]]) -> Ta
         counts |= ious.keys()
         for attribute, group in person.groups.items():
             groups[attribute, group].append(ious)
-    rows = []
+    rows: list[tuple[Cell, ...]] = []
     for (attribute, group), found in sorted(groups.items()):
         cells: list[float] = []
         for count in sorted(counts):

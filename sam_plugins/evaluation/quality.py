@@ -49,8 +49,8 @@ def pair_ious(
     return ious, len(first.keys() ^ second.keys())
 
 
-def _by_id(path: str | os.PathLike[str]) -> dict[int, dict[str, object]]:
-    found: dict[int, dict[str, object]] = {}
+def _by_id(path: str | os.PathLike[str]) -> dict[int | str, dict[str, object]]:
+    found: dict[int | str, dict[str, object]] = {}
     for image in read_coco(path):
         for each in image.objects:
             if each.id is None or each.id in found:

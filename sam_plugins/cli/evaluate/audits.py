@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +11,9 @@ from sam_plugins.cli import options
 from sam_plugins.cli.evaluate import output
 from sam_plugins.cli.terminal import progress_bars
 from sam_plugins.cli.usage import wrong_use
+
+if TYPE_CHECKING:
+    from sam_plugins.evaluation.ambiguity import Answer
 
 
 def quality(
@@ -113,7 +116,7 @@ def ambiguity(
 
     sets = output.sets_of([*data, *(more or [])])
     predictor = options.load_predictor(model, device=device, use_disk=False)
-    answers = {}
+    answers: dict[str, list[Answer]] = {}
     with progress_bars() as bars:
         for name, folder in sets.items():
             answers[name] = []

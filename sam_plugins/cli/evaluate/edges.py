@@ -98,7 +98,7 @@ def _counted(
 ) -> dict[str, list[Counts]]:
     from sam_plugins.evaluation.edges import measure_source
 
-    found = {}
+    found: dict[str, list[Counts]] = {}
     for source in sources:
         steps = measure_source(
             source,

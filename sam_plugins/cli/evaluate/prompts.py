@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -48,6 +49,22 @@ def prompts(
             help="Draw the best, the median and the worst object of each set there.",
         ),
     ] = None,
+    random: Annotated[
+        bool,
+        typer.Option("--random", help="Click first anywhere on the object, not in its middle."),
+    ] = False,
+    compare: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.json",
+            help="Scores of another model: a file of --json, or {set: {column: mean IoU}}. "
+            "Prints how much each set gains.",
+        ),
+    ] = None,
+    paper: Annotated[
+        bool,
+        typer.Option("--all", help="All objects of a set, or 10 000 if it has more than 15 000."),
+    ] = False,
     limit: Annotated[int, typer.Option(metavar="N", min=1, help="Objects a set, at most.")] = 60,
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="Of the choice of objects.")] = 0,
     device: options.Device = "auto",
@@ -65,22 +82,36 @@ def prompts(
     """
     output.check_png(picture, "--picture")
     protocol = _protocol(clicks, boxes=boxes, baselines=baselines)
+    protocol = replace(protocol, random=random, seed=seed)
+    other = None
+    if compare is not None:
+        from sam_plugins.evaluation.comparison import read_scores
+
+        with wrong_use("--compare"):
+            other = read_scores(compare)
     sets = output.sets_of([*data, *(more or [])])
     predictor = options.load_predictor(model, device=device, use_disk=False)
+    from sam_plugins.evaluation.sets import paper_limit
+
     results, rows = {}, []
     for name, folder in sets.items():
-        scores = _measured(predictor, name, folder, protocol, limit, seed)
+        most = paper_limit(folder) if paper else limit
+        scores = _measured(predictor, name, folder, protocol, most, seed)
         if not scores:
             say(f"Warning: {folder} has no object that is large enough")
             continue
         results[name] = scores
         if picture is not None:
-            rows.append((name, _panels(predictor, folder, scores, protocol, limit, seed)))
+            rows.append((name, _panels(predictor, folder, scores, protocol, most, seed)))
     if not results:
         raise typer.BadParameter("no set has an object that is large enough", param_hint="--data")
     from sam_plugins.evaluation.tables import json_of, markdown_of
 
     typer.echo(markdown_of(results), nl=False)
+    if other is not None:
+        from sam_plugins.evaluation.comparison import gain_table
+
+        typer.echo("\n" + gain_table(results, other).markdown(), nl=False)
     if json_file is not None:
         settings = _settings(predictor, sets, protocol, limit=limit, seed=seed)
         output.write_text(
@@ -150,7 +181,6 @@ def _settings(
         data={name: str(folder) for name, folder in sets.items()},
         **asdict(protocol),
         limit=limit,
-        seed=seed,
         boundary_tolerance=TOLERANCE,
     )
 
