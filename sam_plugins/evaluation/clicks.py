@@ -121,3 +121,54 @@ def iou(
         predicted, truth = predicted & ~ignore, truth & ~ignore
     either = np.count_nonzero(predicted | truth)
     return float(np.count_nonzero(predicted & truth) / either) if either else 1.0
+
+
+def random_click(mask: NDArray[np.bool_], rng: np.random.Generator) -> tuple[float, float]:
+    """Choose any pixel of a mask.
+
+    Parameters
+    ----------
+    mask : ndarray of shape (H, W), bool
+        Not empty.
+    rng : numpy.random.Generator
+        Chooses.
+
+    Returns
+    -------
+    tuple of float
+        Centre of the pixel, x then y, in pixels.
+
+    Raises
+    ------
+    ValueError
+        If the mask is empty.
+    """
+    pixels = np.flatnonzero(mask)
+    if not len(pixels):
+        raise ValueError("an empty mask has no pixel to click on")
+    y, x = np.unravel_index(rng.choice(pixels), mask.shape)
+    return float(x) + 0.5, float(y) + 0.5
+
+
+def random_error(
+    predicted: NDArray[np.bool_], truth: NDArray[np.bool_], rng: np.random.Generator
+) -> tuple[tuple[float, float], int]:
+    """Choose any pixel where a mask is wrong.
+
+    Parameters
+    ----------
+    predicted, truth : ndarray of shape (H, W), bool
+        What was predicted, and what is true; the truth is not empty.
+    rng : numpy.random.Generator
+        Chooses.
+
+    Returns
+    -------
+    point : tuple of float
+        x then y, in pixels.
+    label : int
+        1 on the object, 0 beside it. A perfect mask is clicked anywhere on the truth.
+    """
+    wrong = predicted ^ truth
+    point = random_click(wrong if wrong.any() else truth, rng)
+    return point, int(truth[int(point[1]), int(point[0])])

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 
 from sam_plugins.evaluation.boundaries import boundary_of
 from sam_plugins.evaluation.clicks import box_of
-from sam_plugins.evaluation.prompts import ObjectScores, Protocol, clicked, column_of
+from sam_plugins.evaluation.prompts import ObjectScores, Protocol, clicked, column_of, first_click
 from sam_plugins.evaluation.sets import Sample
 from sam_plugins.predictor import Predictor
 from sam_plugins.prompts import Prompt
@@ -105,17 +105,21 @@ def panels_of(
                 kept[each.image],
                 each.index,
                 0 if column == "box" else protocol.clicks[0],
+                protocol,
             ),
         )
         for rank, column, each in places
     ]
 
 
-def _show(predictor: Predictor, sample: Sample, index: int, clicks: int) -> NDArray[np.uint8]:
+def _show(
+    predictor: Predictor, sample: Sample, index: int, clicks: int, protocol: Protocol
+) -> NDArray[np.uint8]:
     """One object with its mask after some clicks, or after a box if there are none."""
     embedding, truth = predictor.embed(sample.image), sample.masks[index]
     if clicks:
-        steps = clicked(predictor, embedding, sample, truth)
+        first = first_click(truth & ~sample.ignore, index, protocol)
+        steps = clicked(predictor, embedding, sample, truth, first=first)
         prompt, prediction = next(islice(steps, clicks - 1, None))
     else:
         prompt = Prompt(boxes=np.array([box_of(truth)]))

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from sam_plugins.evaluation import baselines
 from sam_plugins.evaluation.boundaries import boundary_f
-from sam_plugins.evaluation.clicks import box_of, centre_of, iou, next_click
+from sam_plugins.evaluation.clicks import box_of, centre_of, iou, next_click, random_click
 from sam_plugins.evaluation.sets import Sample
 from sam_plugins.masks.regions import regions_at
 from sam_plugins.prediction import Prediction
@@ -42,6 +42,10 @@ class Protocol:
         Also measure masks of tight boxes.
     baselines : bool
         Also measure what needs no model, for one click and for boxes where they are measured.
+    random : bool
+        The first click is anywhere on the object, not in its middle (paper, §D.1).
+    seed : int
+        Of random clicks.
 
     Raises
     ------
@@ -57,6 +61,8 @@ class Protocol:
     clicks: tuple[int, ...] = (1, 3, 5)
     boxes: bool = True
     baselines: bool = False
+    random: bool = False
+    seed: int = 0
 
     def __post_init__(self) -> None:
         if not self.clicks:
@@ -156,7 +162,12 @@ def column_of(clicks: int) -> str:
 
 
 def clicked(
-    predictor: Predictor, embedding: ImageEmbedding, sample: Sample, truth: NDArray[np.bool_]
+    predictor: Predictor,
+    embedding: ImageEmbedding,
+    sample: Sample,
+    truth: NDArray[np.bool_],
+    *,
+    first: tuple[float, float] | None = None,
 ) -> Iterator[tuple[Prompt, Prediction]]:
     """Click on an object, again and again where the mask is most wrong.
 
@@ -170,6 +181,8 @@ def clicked(
         The image.
     truth : ndarray of shape (H, W), bool
         One of the sample's masks.
+    first : tuple of float, optional
+        The first click, x then y, in pixels; by default in the middle of the object.
 
     Yields
     ------
@@ -178,7 +191,7 @@ def clicked(
     prediction : Prediction
         Three masks for the first click, one for more. Each is computed when it is asked for.
     """
-    point, label = centre_of(truth & ~sample.ignore)[0], 1
+    point, label = first or centre_of(truth & ~sample.ignore)[0], 1
     points, labels = [point], [label]
     prompt = Prompt(points=np.array(points), labels=np.array(labels))
     prediction = predictor.predict(embedding, prompt, multimask=True)
@@ -188,6 +201,29 @@ def clicked(
         points, labels = [*points, point], [*labels, label]
         prompt = prediction.refine(Prompt(points=np.array(points), labels=np.array(labels)))
         prediction = predictor.predict(embedding, prompt, multimask=False)
+
+
+def first_click(mask: NDArray[np.bool_], index: int, protocol: Protocol) -> tuple[float, float]:
+    """Choose where an object is clicked first.
+
+    Parameters
+    ----------
+    mask : ndarray of shape (H, W), bool
+        Not empty.
+    index : int
+        Which of the sample's masks it is.
+    protocol : Protocol
+        In the middle, or anywhere.
+
+    Returns
+    -------
+    tuple of float
+        x then y, in pixels. The same one for the same object, protocol and seed.
+    """
+    if not protocol.random:
+        return centre_of(mask)[0]
+    # Not one generator for all: a second model is asked at the same points.
+    return random_click(mask, np.random.default_rng([protocol.seed, index, int(mask.sum())]))
 
 
 def measure_object(
@@ -227,7 +263,8 @@ def measure_object(
     truth = sample.masks[index]
     masks: dict[str, NDArray[np.bool_]] = {}
     predicted: dict[str, float] = {}
-    steps = clicked(predictor, embedding, sample, truth)
+    first = first_click(truth & ~sample.ignore, index, protocol)
+    steps = clicked(predictor, embedding, sample, truth, first=first)
     # The range comes first: it ends before one click too many is computed.
     for count, (prompt, prediction) in zip(range(1, protocol.clicks[-1] + 1), steps, strict=False):
         if count not in protocol.clicks:
@@ -246,7 +283,7 @@ def measure_object(
         masks["box_oracle"] = _oracle(prediction, truth, sample.ignore)
         masks["box_single"] = predictor.predict(embedding, boxed, multimask=False).best_mask
     if protocol.baselines:
-        masks |= _without_model(sample, truth, protocol)
+        masks |= _without_model(sample, truth, index, protocol)
     return ObjectScores(
         image=sample.name,
         index=index,
@@ -264,11 +301,11 @@ def _oracle(
 
 
 def _without_model(
-    sample: Sample, truth: NDArray[np.bool_], protocol: Protocol
+    sample: Sample, truth: NDArray[np.bool_], index: int, protocol: Protocol
 ) -> dict[str, NDArray[np.bool_]]:
     masks = {}
     if 1 in protocol.clicks:
-        point, _ = centre_of(truth & ~sample.ignore)
+        point = first_click(truth & ~sample.ignore, index, protocol)
         masks["flood"] = baselines.flood(sample.image, point)
         masks["random_walk"] = baselines.random_walk(sample.image, point)
     if protocol.boxes:

@@ -1,15 +1,16 @@
-"""``sam-plugins evaluate``: how good a model is, measured on images with true masks."""
+"""``sam-plugins evaluate prompts``: masks after clicks and boxes."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from sam_plugins.cli import options
+from sam_plugins.cli.evaluate import output
 from sam_plugins.cli.terminal import progress_bars, say
 from sam_plugins.cli.usage import wrong_use
 
@@ -17,36 +18,10 @@ if TYPE_CHECKING:
     from sam_plugins.evaluation.prompts import ObjectScores, Protocol
     from sam_plugins.predictor import Predictor
 
-evaluate = typer.Typer(rich_markup_mode=None)
 
-
-@evaluate.callback(invoke_without_command=True)
-def about(context: typer.Context) -> None:
-    """Measure a model on images with true masks.
-
-    \b
-    Example:
-      sam-plugins evaluate prompts --data DIR --model lite
-    """
-    if context.invoked_subcommand is None:
-        typer.echo(context.get_help(), err=True)
-        raise typer.Exit(2)
-
-
-@evaluate.command()
 def prompts(
-    data: Annotated[
-        list[Path],
-        typer.Option(
-            "--data",
-            metavar="DIR",
-            help="A set: a folder with index.json or volume.npz. May be repeated, and further "
-            "folders may follow it.",
-        ),
-    ],
-    more: Annotated[
-        list[Path] | None, typer.Argument(metavar="DIR", help="Further sets.", show_default=False)
-    ] = None,
+    data: output.Data,
+    more: output.More = None,
     model: options.Model = "lite",
     clicks: Annotated[
         str,
@@ -74,6 +49,22 @@ def prompts(
             help="Draw the best, the median and the worst object of each set there.",
         ),
     ] = None,
+    random: Annotated[
+        bool,
+        typer.Option("--random", help="Click first anywhere on the object, not in its middle."),
+    ] = False,
+    compare: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.json",
+            help="Scores of another model: a file of --json, or {set: {column: mean IoU}}. "
+            "Prints how much each set gains.",
+        ),
+    ] = None,
+    paper: Annotated[
+        bool,
+        typer.Option("--all", help="All objects of a set, or 10 000 if it has more than 15 000."),
+    ] = False,
     limit: Annotated[int, typer.Option(metavar="N", min=1, help="Objects a set, at most.")] = 60,
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="Of the choice of objects.")] = 0,
     device: options.Device = "auto",
@@ -89,28 +80,43 @@ def prompts(
       sam-plugins evaluate prompts --data sets/a sets/b --clicks 1,2,5 --json scores.json
       sam-plugins evaluate prompts --data DIR --baselines --picture objects.png
     """
-    if picture is not None and picture.suffix.lower() != ".png":
-        raise typer.BadParameter(f"{str(picture)!r} must end in .png", param_hint="--picture")
+    output.check_png(picture, "--picture")
     protocol = _protocol(clicks, boxes=boxes, baselines=baselines)
-    sets = _sets([*data, *(more or [])])
+    protocol = replace(protocol, random=random, seed=seed)
+    other = None
+    if compare is not None:
+        from sam_plugins.evaluation.comparison import read_scores
+
+        with wrong_use("--compare"):
+            other = read_scores(compare)
+    sets = output.sets_of([*data, *(more or [])])
     predictor = options.load_predictor(model, device=device, use_disk=False)
+    from sam_plugins.evaluation.sets import paper_limit
+
     results, rows = {}, []
     for name, folder in sets.items():
-        scores = _measured(predictor, name, folder, protocol, limit, seed)
+        most = paper_limit(folder) if paper else limit
+        scores = _measured(predictor, name, folder, protocol, most, seed)
         if not scores:
             say(f"Warning: {folder} has no object that is large enough")
             continue
         results[name] = scores
         if picture is not None:
-            rows.append((name, _panels(predictor, folder, scores, protocol, limit, seed)))
+            rows.append((name, _panels(predictor, folder, scores, protocol, most, seed)))
     if not results:
         raise typer.BadParameter("no set has an object that is large enough", param_hint="--data")
     from sam_plugins.evaluation.tables import json_of, markdown_of
 
     typer.echo(markdown_of(results), nl=False)
+    if other is not None:
+        from sam_plugins.evaluation.comparison import gain_table
+
+        typer.echo("\n" + gain_table(results, other).markdown(), nl=False)
     if json_file is not None:
         settings = _settings(predictor, sets, protocol, limit=limit, seed=seed)
-        _write(json_file, json.dumps(json_of(results, settings=settings), indent=2) + "\n")
+        output.write_text(
+            json_file, json.dumps(json_of(results, settings=settings), indent=2) + "\n"
+        )
     if picture is not None:
         _draw(picture, rows)
 
@@ -131,20 +137,6 @@ def _protocol(clicks: str, *, boxes: bool, baselines: bool) -> Protocol:
     if baselines and boxes:
         opencv()
     return protocol
-
-
-def _sets(folders: Sequence[Path]) -> dict[str, Path]:
-    """The sets by name: the folder's own, or its path where two have the same."""
-    from sam_plugins.evaluation.sets import read_set
-
-    names = [folder.resolve().name for folder in folders]
-    sets = {}
-    for name, folder in zip(names, folders, strict=True):
-        with wrong_use("--data"):
-            # Told before a model is loaded: the folder is not a set.
-            next(read_set(folder, limit=1), None)
-        sets[name if names.count(name) == 1 else str(folder)] = folder
-    return sets
 
 
 def _measured(
@@ -182,28 +174,15 @@ def _settings(
     """All that a score depends on but the images, as JSON holds it."""
     from dataclasses import asdict
 
-    from sam_plugins import __version__
     from sam_plugins.evaluation.boundaries import TOLERANCE
 
-    return {
-        "version": __version__,
-        "model": predictor.model.name,
-        "weights": predictor.weights_hash,
-        "precision": predictor.precision,
-        "device": str(predictor.device),
-        "data": {name: str(folder) for name, folder in sets.items()},
+    return output.settings_of(
+        predictor,
+        data={name: str(folder) for name, folder in sets.items()},
         **asdict(protocol),
-        "limit": limit,
-        "seed": seed,
-        "boundary_tolerance": TOLERANCE,
-    }
-
-
-def _write(path: Path, text: str) -> None:
-    from sam_plugins.files import atomic_path
-
-    with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        limit=limit,
+        boundary_tolerance=TOLERANCE,
+    )
 
 
 def _draw(path: Path, rows: list[tuple[str, list[Any]]]) -> None:
