@@ -1,8 +1,6 @@
 """Does the data engine help? All three stages with a simulated annotator on labelled images.
 
-``python -m benchmarks.data_engine --data DIR``, where DIR has ``images`` and ``masks``. A run that
-was interrupted begins again. With ``--kills`` instead: does the third stage come out the same when
-its workers and the run itself are killed?
+``python -m benchmarks.data_engine --data DIR``, where DIR has ``images`` and ``masks``.
 """
 
 import argparse
@@ -98,7 +96,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         made = simulate(
-            sources_of(arguments.data), truth, folder, plan, on_progress=lambda x: print(x, flush=True)
+            sources_of(arguments.data),
+            truth,
+            folder,
+            plan,
+            on_progress=lambda x: print(x, flush=True),
         )
         for row in made:
             rows.append(asdict(row) | {"seconds": round(time.perf_counter() - began)})

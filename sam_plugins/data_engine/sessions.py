@@ -107,12 +107,12 @@ def seconds_of(entries: Iterable[Mapping[str, Any]]) -> dict[int, float]:
     found: dict[int, float] = {}
     first: float | None = None
     for entry in entries:
-        now = entry.get("at")
-        if now is None:
+        if "at" not in entry:
             continue
+        now = float(entry["at"])
         first = now if first is None else first
         for label, before, after in entry.get("do", {}).get("records", ()):
             if before is None and after is not None:
-                found[int(label)] = max(0.0, float(now) - first)
+                found[int(label)] = max(0.0, now - first)
                 first = None
     return found
