@@ -4,6 +4,7 @@
 """
 
 import argparse
+import random
 import tempfile
 import time
 from collections.abc import Sequence
@@ -32,6 +33,7 @@ def plan_of(arguments: argparse.Namespace) -> Plan:
         model=arguments.model,
         rounds=arguments.rounds + 1,
         minutes=30,
+        held_out=1 / 3,
         steps=4 if quick else arguments.steps,
     )
     return Plan(
@@ -43,6 +45,19 @@ def plan_of(arguments: argparse.Namespace) -> Plan:
         annotator=Annotator(most_clicks=4 if quick else 10),
         engine=engine,
     )
+
+
+def sample_of(data: Path, folder: Path, count: int) -> Path:
+    """A folder with some of the images: reading all of them would take longer than the rest."""
+    names = sorted(path.name for path in (data / "images").iterdir())
+    for name in random.Random(3).sample(names, min(count, len(names))):
+        image = data / "images" / name
+        mask = next((data / "masks").glob(f"{image.stem}.*"))
+        for path in (image, mask):
+            place = folder / path.parent.name / path.name
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.symlink_to(path.resolve())
+    return folder
 
 
 def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
@@ -74,12 +89,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Simulate, and write the figures and the plot."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, help="folder with images and masks")
+    parser.add_argument("--limit", type=int, default=60, help="images of the folder to use")
     parser.add_argument("--model", default="lite")
-    parser.add_argument("--rounds", type=int, default=4)
-    parser.add_argument("--images", type=int, default=10)
-    parser.add_argument("--objects", type=int, default=10)
-    parser.add_argument("--unseen", type=int, default=20)
-    parser.add_argument("--steps", type=int, default=80)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--images", type=int, default=8)
+    parser.add_argument("--objects", type=int, default=6)
+    parser.add_argument("--unseen", type=int, default=10)
+    parser.add_argument("--steps", type=int, default=48)
     parser.add_argument("--threads", type=int, help="processor threads")
     parser.add_argument("--quick", action="store_true", help="a minute: nothing is learned")
     arguments = parser.parse_args(argv)
@@ -91,17 +107,12 @@ def main(argv: Sequence[str] | None = None) -> None:
 
         torch.set_num_threads(arguments.threads)
     plan = plan_of(arguments)
-    truth = {image.name: image for image in read_labelled(arguments.data)}
     began = time.perf_counter()
     rows = []
-    with tempfile.TemporaryDirectory() as folder:
-        made = simulate(
-            sources_of(arguments.data),
-            truth,
-            folder,
-            plan,
-            on_progress=lambda x: print(x, flush=True),
-        )
+    with tempfile.TemporaryDirectory() as temporary:
+        data = sample_of(arguments.data, Path(temporary, "data"), arguments.limit)
+        truth = {image.name: image for image in read_labelled(data)}
+        made = simulate(sources_of(data), truth, Path(temporary, "engine"), plan, on_progress=print)
         for row in made:
             rows.append(asdict(row) | {"seconds": round(time.perf_counter() - began)})
             print(rows[-1], flush=True)

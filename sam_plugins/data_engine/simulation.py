@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
+from sam_plugins.automatic import AutomaticSettings
 from sam_plugins.data_engine.annotator import Annotator, Clicked
 from sam_plugins.data_engine.automatic import find_masks
 from sam_plugins.data_engine.engine import Engine
@@ -41,6 +42,8 @@ class Plan:
         Images that no round sees, to measure on.
     measured : int
         Objects that are measured in each of them, at most.
+    points_per_side : int
+        Of the grid with which the second and third stage look for masks.
     annotator : Annotator
         Who clicks.
     engine : EngineSettings
@@ -52,6 +55,7 @@ class Plan:
     objects: int = 10
     unseen: int = 20
     measured: int = 6
+    points_per_side: int = 16
     annotator: Annotator = field(default_factory=Annotator)
     engine: EngineSettings = field(default_factory=EngineSettings)
 
@@ -149,7 +153,7 @@ class _Loop:
         plan, state = self.plan, self.engine.state
         waiting = self.engine.waiting(stage, count=plan.images)
         if stage == 2:
-            find_masks(state, Recipe(self.engine.model), waiting, stage=2)
+            find_masks(state, self._recipe(), waiting, stage=2)
         predictor = _predictor(self.engine.model)
         clicks = masks = prefilled = 0
         for image in waiting:
@@ -197,9 +201,16 @@ class _Loop:
             precision,
         )
 
+    def _recipe(self) -> Recipe:
+        from sam_plugins.checkpoints import load_model
+
+        own = AutomaticSettings.for_model(load_model(self.engine.model))
+        settings = replace(own, points_per_side=self.plan.points_per_side)
+        return Recipe(self.engine.model, settings)
+
     def _automatic(self) -> tuple[float, float]:
         """Recall and precision of the third stage's masks on the unseen images."""
-        finder = Recipe(self.engine.model).open()
+        finder = self._recipe().open()
         true = found = masks = right = 0
         for image in self.unseen:
             records = finder.find(image).records

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -20,9 +21,7 @@ from sam_plugins.data_engine.workers import Workers
 from sam_plugins.images import read_image
 from sam_plugins.predictor import Predictor
 
-FEW = AutomaticSettings(
-    points_per_side=3, pred_iou_thresh=0.3, stability_score_thresh=0.3, crop_n_layers=1
-)
+FEW = AutomaticSettings(points_per_side=3, pred_iou_thresh=0.3, stability_score_thresh=0.3)
 RECIPE = Recipe("lite", FEW, device="cpu")
 
 
@@ -35,17 +34,12 @@ def masks_in(engine, stage=3):
     return found
 
 
-@pytest.fixture
-def undisturbed(tmp_path, sources):
-    engine = Engine.create(tmp_path / "undisturbed", sources)
-    find_masks(engine.state, RECIPE, engine.state.images(), stage=3)
-    return masks_in(engine)
-
-
-def test_masks_are_those_of_the_generator(engine, undisturbed):
+def test_masks_are_those_of_the_generator(engine):
+    settings = replace(FEW, crop_n_layers=1)
     image = engine.state.images()[2]
-    records = generate(Predictor("lite", device="cpu"), read_image(image.path), settings=FEW)
-    _, objects = undisturbed[image.name]
+    find_masks(engine.state, Recipe("lite", settings, device="cpu"), [image], stage=3)
+    records = generate(Predictor("lite", device="cpu"), read_image(image.path), settings=settings)
+    objects = engine.state.work(image, 3).objects
     assert len(objects) == len(records) > 0
     assert [each.segmentation for each in objects] == [each.segmentation for each in records]
     assert [each.crop_box for each in objects] == [each.crop_box for each in records]
@@ -119,12 +113,14 @@ def test_a_detector_that_is_none_is_refused(name):
         load_detector(name)
 
 
-def test_workers_find_the_same(engine, undisturbed):
+def test_workers_find_the_same(engine, tmp_path, sources):
+    alone = Engine.create(tmp_path / "alone", sources)
+    find_masks(alone.state, RECIPE, alone.state.images(), stage=3)
     tally = find_masks(
         engine.state, RECIPE, engine.state.images(), stage=3, workers=Workers(count=2)
     )
     assert (tally.done, tally.failed) == (12, 0)
-    assert masks_in(engine) == undisturbed
+    assert masks_in(engine) == masks_in(alone)
 
 
 def test_a_scheduler_that_is_not_there_is_an_error(engine, monkeypatch):
