@@ -25,6 +25,7 @@ from sam_plugins.cli.cache import cache
 from sam_plugins.cli.convert import convert
 from sam_plugins.cli.demo import demo
 from sam_plugins.cli.embed import embed
+from sam_plugins.cli.engine import engine
 from sam_plugins.cli.evaluate import evaluate
 from sam_plugins.cli.export import export
 from sam_plugins.cli.finetune import finetune
@@ -35,6 +36,7 @@ from sam_plugins.cli.predict import predict
 from sam_plugins.cli.pretrain import pretrain
 from sam_plugins.cli.segment import segment
 from sam_plugins.cli.terminal import one_line, say
+from sam_plugins.cli.validate import validate
 
 DONE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
 # 128 + the signal's number, as shells report a program that a signal ended.
@@ -65,11 +67,12 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (demo, segment, predict, embed, convert, info, finetune, pretrain, export):
+for command in (demo, segment, predict, embed, convert, validate, info, finetune, pretrain, export):
     app.command()(command)
 app.add_typer(models, name="models")
 app.add_typer(cache, name="cache")
 app.add_typer(evaluate, name="evaluate")
+app.add_typer(engine, name="engine")
 app.add_typer(label_studio, name="label-studio")
 
 

@@ -64,6 +64,10 @@ class AnnotatedObject:
         Whether it stands for several objects that are not told apart.
     id : int or str, optional
         What it is called in the file that it comes from: a number in COCO, a UUID in QuPath.
+    clicks : int, optional
+        How many clicks and boxes a person made it with.
+    seconds : float, optional
+        How long that took.
     """
 
     label: int
@@ -75,6 +79,8 @@ class AnnotatedObject:
     crop_box: tuple[int, int, int, int] | None = None
     crowd: bool = False
     id: int | str | None = None
+    clicks: int | None = None
+    seconds: float | None = None
 
     @property
     def area(self) -> int:

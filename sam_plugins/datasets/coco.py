@@ -56,8 +56,9 @@ def write_coco(
     -----
     Numbers that images, objects and classes had in the file they come from are kept where they are
     unique. Beyond COCO's own fields there are, where they are known, ``label`` (the object's value
-    in a label image), ``predicted_iou``, ``stability_score``, ``point_coords`` and ``crop_box`` of
-    objects, ``color`` of classes and ``index`` of slices; other programs pass over them.
+    in a label image), ``predicted_iou``, ``stability_score``, ``point_coords``, ``crop_box``,
+    ``clicks`` and ``seconds`` of objects, ``color`` of classes and ``index`` of slices; other
+    programs pass over them.
     """
     if segmentation not in get_args(Segmentation):
         raise ValueError(f"segmentation must be 'rle' or 'polygons', got {segmentation!r}")
@@ -230,8 +231,8 @@ def read_scores(annotation: dict[str, Any]) -> dict[str, Any]:
     Parameters
     ----------
     annotation : dict
-        With ``predicted_iou`` (or ``score``), ``stability_score``, ``point_coords`` and
-        ``crop_box``; each may be missing.
+        With ``predicted_iou`` (or ``score``), ``stability_score``, ``point_coords``, ``crop_box``,
+        ``clicks`` and ``seconds``; each may be missing.
 
     Returns
     -------
@@ -246,6 +247,8 @@ def read_scores(annotation: dict[str, Any]) -> dict[str, Any]:
         "stability_score": as_score(annotation.get("stability_score")),
         "point_coords": tuple((float(px), float(py)) for px, py in points),
         "crop_box": (x, y, width, height) if crop else None,
+        "clicks": None if annotation.get("clicks") is None else int(annotation["clicks"]),
+        "seconds": as_score(annotation.get("seconds")),
     }
 
 
@@ -276,6 +279,8 @@ def _annotation(each: AnnotatedObject, form: Segmentation) -> dict[str, Any]:
         "stability_score": each.stability_score,
         "point_coords": [list(point) for point in each.point_coords] or None,
         "crop_box": None if each.crop_box is None else list(each.crop_box),
+        "clicks": each.clicks,
+        "seconds": each.seconds,
     }
     return {
         "iscrowd": int(each.crowd),

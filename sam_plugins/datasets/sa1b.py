@@ -39,10 +39,26 @@ def write_sa1b(path: StrPath, image: AnnotatedImage) -> None:
     not known are null, and the crop is then the whole image. ``label`` and, where it says
     something, ``category`` are added.
     """
+    write_json(path, sa1b_content(image))
+
+
+def sa1b_content(image: AnnotatedImage) -> dict[str, Any]:
+    """What an annotation file of SA-1B holds.
+
+    Parameters
+    ----------
+    image : AnnotatedImage
+        See `write_sa1b`.
+
+    Returns
+    -------
+    dict
+        As JSON holds it.
+    """
     height, width = image.image_size
     index = {"index": list(image.index)} if image.index else {}
     ids = distinct_numbers([each.id for each in image.objects])
-    content = {
+    return {
         "image": {
             "image_id": 1 if image.id is None else image.id,
             "width": width,
@@ -55,7 +71,6 @@ def write_sa1b(path: StrPath, image: AnnotatedImage) -> None:
             for number, each in zip(ids, image.objects, strict=True)
         ],
     }
-    write_json(path, content)
 
 
 def read_sa1b(path: StrPath) -> AnnotatedImage:
@@ -78,15 +93,37 @@ def read_sa1b(path: StrPath) -> AnnotatedImage:
     AnnotationFileError
         If the file is damaged or malformed: names the file and the annotation.
     """
-    content = read_json(path)
-    with reading(str(path)):
+    return read_sa1b_content(read_json(path), str(path))
+
+
+def read_sa1b_content(content: dict[str, Any], where: str) -> AnnotatedImage:
+    """Read what an annotation file of SA-1B holds.
+
+    Parameters
+    ----------
+    content : dict
+        As JSON holds it.
+    where : str
+        The file, for errors.
+
+    Returns
+    -------
+    AnnotatedImage
+        See `read_sa1b`.
+
+    Raises
+    ------
+    AnnotationFileError
+        If it is malformed.
+    """
+    with reading(where):
         told = content["image"]
         size = int(told["height"]), int(told["width"])
         annotations = as_list(content, "annotations")
         labels = distinct_numbers([each.get("label") for each in annotations])
         objects = []
         for number, (label, annotation) in enumerate(zip(labels, annotations, strict=True)):
-            with reading(f"{path}, annotation {number} (id {annotation.get('id')})"):
+            with reading(f"{where}, annotation {number} (id {annotation.get('id')})"):
                 objects.append(
                     AnnotatedObject(
                         label=label,

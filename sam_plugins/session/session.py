@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterable
 
 import numpy as np
@@ -514,4 +515,5 @@ class Session:
     def _changed(self, entry: dict[str, object]) -> None:
         self.version += 1
         if self._journal is not None:
-            self._journal.write(entry)
+            # The time tells how long an object took.
+            self._journal.write({**entry, "at": round(time.time(), 1)})

@@ -154,6 +154,7 @@ def finetune(
     images: Sequence[LabelledImage],
     settings: FinetuneSettings | None = None,
     *,
+    held_out: Sequence[LabelledImage] | None = None,
     folder: str | os.PathLike[str] | None = None,
     on_progress: Callable[[str], object] | None = None,
 ) -> Outcome:
@@ -165,9 +166,11 @@ def finetune(
         Any; in the end it has the weights that were best on the images held out, which may be those
         that it had.
     images : sequence of LabelledImage
-        At least two.
+        At least two, or one if others are held out.
     settings : FinetuneSettings, optional
         How.
+    held_out : sequence of LabelledImage, optional
+        To measure on; by default a share of the images.
     folder : path-like, optional
         Where the log goes, and the batch if training fails. By default they are not kept.
     on_progress : callable, optional
@@ -192,7 +195,12 @@ def finetune(
         )
     settings = settings or FinetuneSettings()
     tell = on_progress or (lambda line: None)
-    trained, held_out = split(images, settings.validation, seed=settings.seed)
+    if held_out:
+        trained = list(images)
+    else:
+        trained, held_out = split(images, settings.validation, seed=settings.seed)
+    if not trained:
+        raise DataError("there is no labelled image to train on")
     _check_objects(trained, settings.prompts.most_area)
     keeper = Keeper(
         model,
