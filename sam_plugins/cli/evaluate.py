@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sam_plugins.cli import options
+from sam_plugins.cli.evaluate_text import text
 from sam_plugins.cli.terminal import progress_bars, say
 from sam_plugins.cli.usage import wrong_use
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from sam_plugins.predictor import Predictor
 
 evaluate = typer.Typer(rich_markup_mode=None)
+evaluate.command()(text)
 
 
 @evaluate.callback(invoke_without_command=True)
