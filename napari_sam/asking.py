@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
 from qtpy.QtCore import QObject
 
 from napari_sam.geometry import visible_box
@@ -19,6 +21,7 @@ from sam_plugins.regions import (
     embed_region,
     find_normalization,
     plane_size,
+    region_rgb,
 )
 from sam_plugins.session import Overlap, PromptState, Region
 
@@ -135,6 +138,25 @@ class View:
             self.embedded[key] = found
         task.pause()
         return predictor, self.embedded[key], box
+
+    def pixels(self, predictor: Predictor, box: Box) -> NDArray[np.uint8]:
+        """Read what was embedded, as the model sees it; to be called in the worker's thread.
+
+        Parameters
+        ----------
+        predictor : Predictor
+            From `embed`.
+        box : tuple of int
+            The region, from `embed`.
+
+        Returns
+        -------
+        ndarray of shape (h, w, 3), uint8
+            RGB.
+        """
+        stack = self.work.stack
+        settings = find_normalization(stack, self.plane, self.options.normalization)
+        return region_rgb(predictor, stack, self.plane, box, normalization=settings)
 
 
 class Asking(QObject):

@@ -12,6 +12,7 @@ from qtpy.QtWidgets import (
     QFormLayout,
     QHBoxLayout,
     QLabel,
+    QLineEdit,
     QPushButton,
     QSpinBox,
     QVBoxLayout,
@@ -132,9 +133,10 @@ class ImagePanel(QWidget):
 
 
 class EverythingPanel(QWidget):
-    """Segment everything, sliders, accept."""
+    """Segment everything, or what a text names; sliders, accept."""
 
     asked = Signal()
+    text_asked = Signal(str)
     accepted = Signal()
     next_asked = Signal()
     thresholds_changed = Signal(dict)
@@ -144,6 +146,11 @@ class EverythingPanel(QWidget):
         super().__init__(parent)
         self.propose = QPushButton("Segment everything (G)")
         self.propose.setToolTip("Masks of all that is seen, or of what lies in the box you drew")
+        self.text = QLineEdit(placeholderText="the largest dark cell")
+        self.text.setToolTip(
+            "What to look for: all objects that match become proposals.\n"
+            "Words it knows: shapes, colours, textures, sizes, places, relations"
+        )
         self.points = QSpinBox(minimum=4, maximum=128, value=24)
         self.points.setToolTip("Points a side of the grid: more find smaller objects, slower")
         self.iou = _slider("Least predicted IoU: how sure the model must be")
@@ -159,12 +166,14 @@ class EverythingPanel(QWidget):
         buttons.addWidget(self.next)
         form = QFormLayout(self)
         form.addRow(self.propose)
+        form.addRow("text", self.text)
         form.addRow("points a side", self.points)
         form.addRow("predicted IoU", self.iou)
         form.addRow("stability", self.stability)
         form.addRow("area from", self.area)
         form.addRow(buttons)
         self.propose.clicked.connect(lambda _: self.asked.emit())
+        self.text.returnPressed.connect(lambda: self.text_asked.emit(self.text.text()))
         self.accept.clicked.connect(lambda _: self.accepted.emit())
         self.next.clicked.connect(lambda _: self.next_asked.emit())
         self.points.valueChanged.connect(self.points_changed)

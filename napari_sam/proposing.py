@@ -11,6 +11,7 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_sam.camera import look_at
 from napari_sam.worker import Task
+from sam_plugins.prompts import Prompt
 from sam_plugins.regions import Plane
 from sam_plugins.session import Cutout, ProposalQueue, Region
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from sam_plugins.automatic import Proposals
     from sam_plugins.masks.records import MaskRecord
     from sam_plugins.session import Target
+    from sam_plugins.text.finding import TextFinder
 
 # Side of the picture of all proposals, in pixels; larger regions are thinned out for display.
 MOST_DRAWN = 2048
@@ -65,15 +67,18 @@ class Found:
         x0, y0, x1, y1 of what was embedded.
     limit : tuple of float or None
         The box that was drawn.
-    proposals : Proposals
-        The masks.
+    proposals : Proposals or None
+        The masks; None if a text found them.
+    records : tuple of MaskRecord
+        What a text found, with the score as the predicted IoU.
     """
 
     work: Work
     plane: Plane
     region: Box
     limit: Any
-    proposals: Proposals
+    proposals: Proposals | None
+    records: tuple[MaskRecord, ...] = ()
 
     @property
     def target(self) -> Target:
@@ -102,6 +107,7 @@ class Proposing(QObject):
         self.count = 0
         self._found: Found | None = None
         self._queue: ProposalQueue | None = None
+        self._finder: TextFinder | None = None
 
     @property
     def ready(self) -> bool:
@@ -155,6 +161,47 @@ class Proposing(QObject):
             self._select()
 
         controller.status.emit("Segmenting everything ...")
+        controller.worker.submit("propose", job, done, controller.failed)
+
+    def find_text(self, text: str) -> None:
+        """Propose all objects that a text names.
+
+        Parameters
+        ----------
+        text : str
+            What is looked for.
+        """
+        controller = self._controller
+        view = controller.view()
+        if view is None:
+            controller.status.emit("Choose an image, shown in 2D")
+            return
+        self.clear()
+
+        def job(task: Task) -> Any:
+            from sam_plugins.text.finding import TextFinder, text_of
+
+            said = text_of(Prompt(text=text))
+            finder = self._finder or TextFinder(view.embed(task)[0])
+            finder.check(said)
+            predictor, embedding, box = view.embed(task)
+            if finder.predictor is not predictor:
+                finder = TextFinder(predictor)
+            self._finder = finder
+            answer = finder.find_in(view.pixels(predictor, box), embedding, said)
+            records = tuple(
+                replace(record, predicted_iou=score)
+                for record, score in zip(answer.records, answer.scores, strict=True)
+            )
+            return Found(view.work, view.plane, box, None, None, records), answer.told
+
+        def done(result: Any) -> None:
+            self._found, told = result
+            self.thresholds = self.thresholds or Thresholds()
+            controller.status.emit(told)
+            self._select()
+
+        controller.status.emit(f"Looking for {text[:40]!r} ...")
         controller.worker.submit("propose", job, done, controller.failed)
 
     def set_thresholds(self, **changes: Any) -> None:
@@ -241,6 +288,8 @@ def _settings(predictor: Any, side: int, region: Box, limit: Any) -> Any:
 def _chosen(found: Found, thresholds: Thresholds) -> list[MaskRecord]:
     from sam_plugins.automatic import select
 
+    if found.proposals is None:
+        return [record for record in found.records if record.area >= thresholds.min_area]
     loose = found.proposals.settings
     settings = replace(
         loose,

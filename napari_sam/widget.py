@@ -209,6 +209,7 @@ class SegmentAnythingWidget(QWidget):
         )
         self.image_panel.channel_axis_changed.connect(self._on_channel_axis)
         everything.asked.connect(lambda: controller.run("segment_everything"))
+        everything.text_asked.connect(controller.proposing.find_text)
         everything.next_asked.connect(lambda: controller.run("next_proposal"))
         everything.accepted.connect(lambda: controller.run("accept_all"))
         everything.thresholds_changed.connect(

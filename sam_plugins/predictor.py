@@ -239,7 +239,7 @@ class Predictor(Embedder):
             raise InvalidPromptError("the prompt is empty: give points, boxes, a mask or text")
         if prompt.text is not None:
             raise InvalidPromptError(
-                f"the model {self.model.name!r} does not understand text prompts: "
-                "give points, boxes or a mask"
+                f"the model {self.model.name!r} does not understand text prompts by itself: "
+                "give points, boxes or a mask, or ask sam_plugins.text.finding.TextFinder"
             )
         prompt.check_inside(embedding.frame.image_size)

@@ -280,6 +280,39 @@ def embed_region(
     return replace(embedding, frame=predictor.frame_of(size))
 
 
+def region_rgb(
+    predictor: Predictor,
+    stack: ImageStack,
+    plane: Plane,
+    box: Box,
+    *,
+    normalization: Normalization | None = None,
+) -> NDArray[np.uint8]:
+    """Give the pixels of a region that `embed_region` embeds, as the model sees them.
+
+    Parameters
+    ----------
+    predictor, stack, plane, box, normalization
+        See `embed_region`.
+
+    Returns
+    -------
+    ndarray of shape (h, w, 3), uint8
+        RGB, in pixels of the largest level.
+    """
+    from PIL import Image
+
+    from sam_plugins.images import to_rgb
+
+    pixels = stack.read(plane, box, most=READ_FRAMES * predictor.model.frame_size)
+    axis = 2 if pixels.ndim == 3 else None
+    rgb = to_rgb(pixels, normalization=normalization, channel_axis=axis)
+    size = (box[2] - box[0], box[3] - box[1])
+    if (rgb.shape[1], rgb.shape[0]) != size:
+        rgb = np.asarray(Image.fromarray(rgb).resize(size, Image.Resampling.BILINEAR))
+    return rgb
+
+
 def plane_index(plane: Plane, rows: slice, columns: slice) -> tuple[int | slice, ...]:
     """Index that cuts a rectangle of a plane out of an array.
 

@@ -36,6 +36,7 @@ from sam_plugins.cli.predict import predict
 from sam_plugins.cli.pretrain import pretrain
 from sam_plugins.cli.segment import segment
 from sam_plugins.cli.terminal import one_line, say
+from sam_plugins.cli.train_text import train_text
 from sam_plugins.cli.validate import validate
 
 DONE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
@@ -69,6 +70,7 @@ app = typer.Typer(
 )
 for command in (demo, segment, predict, embed, convert, validate, info, finetune, pretrain, export):
     app.command()(command)
+app.command("train-text")(train_text)
 app.add_typer(models, name="models")
 app.add_typer(cache, name="cache")
 app.add_typer(evaluate, name="evaluate")

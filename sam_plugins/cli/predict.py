@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sam_plugins.cli import options
+from sam_plugins.cli.predict_text import check_text, described, found_by_text, uses_tower
 from sam_plugins.cli.usage import parse_box, parse_point, wrong_use
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from sam_plugins.prediction import Prediction
     from sam_plugins.prompts import Prompt
+    from sam_plugins.text.answers import TextAnswer
 
 
 def predict(
@@ -63,7 +65,28 @@ def predict(
     text: Annotated[
         str | None,
         typer.Option(
-            "--text", metavar="STR", help="A phrase, for models that have a text encoder."
+            "--text",
+            metavar="PHRASE",
+            help="What to look for, such as 'the largest dark cell': all objects that match, the "
+            "best first.",
+        ),
+    ] = None,
+    text_encoder: Annotated[
+        str,
+        typer.Option(
+            "--text-encoder",
+            metavar="NAME|DIR",
+            help="What understands the text: tower (built in, offline, few words), a CLIP or "
+            "SigLIP of Hugging Face, or auto: the tower for lite, CLIP for larger models.",
+        ),
+    ] = "auto",
+    detector: Annotated[
+        str | None,
+        typer.Option(
+            "--detector",
+            metavar="MODULE:FUNCTION",
+            help="For --text: a function of your own that takes an RGB image (H, W, 3) and the "
+            "text and gives boxes x0, y0, x1, y1.",
         ),
     ] = None,
     multimask: Annotated[
@@ -84,15 +107,17 @@ def predict(
     ] = 0,
     no_cache: options.NoCache = False,
 ) -> None:
-    """Segment one object that points, boxes or a rough mask show.
+    """Segment one object that points, boxes or a rough mask show, or all that a text names.
 
     Prints one JSON object: the model, the image, and for each mask, best first, its file, the
     model's own estimate of its IoU, its area in pixels and its bounding box as x, y, width, height.
+    After --text also how well each mask matches, and the way that was taken; there may be no mask.
 
     \b
     Examples:
       sam-plugins predict photo.jpg --point 120,80 --out mask.png
       sam-plugins predict photo.jpg --box 10,20,210,180 --point 60,60,0 --out mask.png
+      sam-plugins predict cells.png --text "the largest dark cell" --out mask.png
     """
     if out.suffix.lower() != ".png":
         raise typer.BadParameter(f"{str(out)!r} must end in .png", param_hint="--out")
@@ -100,6 +125,8 @@ def predict(
     prompt = _prompt(point or [], box or [], text)
     if prompt.empty and mask is None:
         raise typer.BadParameter("give at least one --point, --box, --mask or --text")
+    tower = uses_tower(text_encoder, model)
+    check_text(prompt, tower=tower, detector=detector, mask=mask)
     normalization = options.normalization_of(channels)
     from sam_plugins.errors import InvalidPromptError
     from sam_plugins.images import Planes, read_image
@@ -112,6 +139,14 @@ def predict(
     predictor = options.load_predictor(
         model, device=device, precision=precision, use_disk=not no_cache
     )
+    if prompt.text is not None:
+        found = found_by_text(
+            predictor, pixels, prompt, normalization, encoder=text_encoder, detector=detector
+        )
+        told = {"model": predictor.model.name, "image": str(image), "text": prompt.text}
+        told |= {"way": found.way, "masks": _write_found(found, out)}
+        typer.echo(json.dumps(told))
+        return
     embedding = predictor.embed(pixels, normalization=normalization)
     try:
         prediction = predictor.predict(embedding, prompt, multimask=multimask)
@@ -158,14 +193,14 @@ def _write_masks(prediction: Prediction, out: Path) -> list[dict[str, Any]]:
     """Write all masks or, if one cannot be written, none; describe them, best first."""
     from sam_plugins.files import atomic_path
 
-    described = []
+    told = []
     order = prediction.predicted_iou.argsort(kind="stable")[::-1]
     with ExitStack() as files:
         for rank, index in enumerate(order, start=1):
             path = out if rank == 1 else out.with_name(f"{out.stem}_{rank}{out.suffix}")
             mask = prediction.mask(int(index))
             _write_png(files.enter_context(atomic_path(path)), mask)
-            described.append(
+            told.append(
                 {
                     "file": str(path),
                     "predicted_iou": round(float(prediction.predicted_iou[index]), 6),
@@ -173,7 +208,21 @@ def _write_masks(prediction: Prediction, out: Path) -> list[dict[str, Any]]:
                     "bbox": _bounding_box(mask),
                 }
             )
-    return described
+    return told
+
+
+def _write_found(answer: TextAnswer, out: Path) -> list[dict[str, Any]]:
+    """Write all objects that a text means or, if one cannot be written, none; the best first."""
+    from sam_plugins.files import atomic_path
+
+    told = []
+    with ExitStack() as files:
+        pairs = zip(answer.records, answer.scores, strict=True)
+        for rank, (record, score) in enumerate(pairs, start=1):
+            path = out if rank == 1 else out.with_name(f"{out.stem}_{rank}{out.suffix}")
+            _write_png(files.enter_context(atomic_path(path)), record.mask())
+            told.append({"file": str(path), **described(record, score)})
+    return told
 
 
 def _write_png(path: Path, mask: NDArray[np.bool_]) -> None:

@@ -10,6 +10,7 @@ from sam_plugins.cli.evaluate.objects import instances, proposals
 from sam_plugins.cli.evaluate.prompts import prompts
 from sam_plugins.cli.evaluate.report import report
 from sam_plugins.cli.evaluate.statistics import statistics
+from sam_plugins.cli.evaluate.text import text
 
 COMMANDS = (
     prompts,
@@ -21,6 +22,7 @@ COMMANDS = (
     fairness,
     geography,
     statistics,
+    text,
     report,
 )
 

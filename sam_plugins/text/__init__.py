@@ -1,0 +1,1 @@
+"""Text prompts: which masks of an image a phrase means."""

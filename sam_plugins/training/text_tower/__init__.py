@@ -1,0 +1,1 @@
+"""Training of the text tower that ships: ``python -m sam_plugins.training.text_tower``."""
