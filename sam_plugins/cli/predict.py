@@ -143,8 +143,13 @@ def predict(
         found = found_by_text(
             predictor, pixels, prompt, normalization, encoder=text_encoder, detector=detector
         )
-        told = {"model": predictor.model.name, "image": str(image), "text": prompt.text}
-        told |= {"way": found.way, "masks": _write_found(found, out)}
+        told = {
+            "model": predictor.model.name,
+            "image": str(image),
+            "text": prompt.text,
+            "way": found.way,
+            "masks": _write_found(found, out),
+        }
         typer.echo(json.dumps(told))
         return
     embedding = predictor.embed(pixels, normalization=normalization)

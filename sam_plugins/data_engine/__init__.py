@@ -6,7 +6,7 @@ state is one SQLite file, so that a run that is killed at any moment goes on whe
 """
 
 from sam_plugins.data_engine.engine import Engine
+from sam_plugins.data_engine.records import EngineError, SourceImage
 from sam_plugins.data_engine.settings import EngineSettings
-from sam_plugins.data_engine.state import EngineError, SourceImage
 
 __all__ = ["Engine", "EngineError", "EngineSettings", "SourceImage"]

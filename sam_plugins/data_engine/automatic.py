@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from sam_plugins.data_engine.finding import Found, Recipe
-from sam_plugins.data_engine.state import SourceImage, State, Work
+from sam_plugins.data_engine.records import SourceImage, Work
+from sam_plugins.data_engine.state import State
 from sam_plugins.data_engine.workers import Workers, find_in_all
 from sam_plugins.datasets.annotations import AnnotatedImage
 

@@ -11,7 +11,7 @@ from distributed import Client, LocalCluster, as_completed, get_worker
 from distributed.diagnostics.plugin import WorkerPlugin
 
 from sam_plugins.data_engine.finding import Found, Recipe
-from sam_plugins.data_engine.state import EngineError, SourceImage
+from sam_plugins.data_engine.records import EngineError, SourceImage
 
 # Images that each worker thread has been given: one in work, one waiting. More would only fill
 # memory with results, and be lost with a worker.
@@ -37,7 +37,13 @@ class ModelOnWorker(WorkerPlugin):
         self.recipe = recipe
 
     def setup(self, worker: object) -> None:
-        """Load the model."""
+        """Load the model; dask calls it.
+
+        Parameters
+        ----------
+        worker : distributed.Worker
+            Not used.
+        """
         self.finder = self.recipe.open()
 
 

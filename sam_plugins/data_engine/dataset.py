@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from sam_plugins.data_engine.engine import Engine
 from sam_plugins.data_engine.exporting import works
-from sam_plugins.data_engine.state import SourceImage, Work
+from sam_plugins.data_engine.records import SourceImage, Work
 from sam_plugins.datasets.coco import write_coco
 from sam_plugins.datasets.shards import PER_SHARD, SHORT_SIDE, Entry, write_shards
 from sam_plugins.images import Planes, read_image, to_rgb

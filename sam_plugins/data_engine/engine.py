@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+from sam_plugins.data_engine.records import EngineError, SourceImage
 from sam_plugins.data_engine.settings import EngineSettings
-from sam_plugins.data_engine.state import EngineError, SourceImage, State
+from sam_plugins.data_engine.state import State
 
 STATE = "engine.sqlite"
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from sam_plugins.data_engine.engine import Engine
-from sam_plugins.data_engine.state import SourceImage, Work
+from sam_plugins.data_engine.records import SourceImage, Work
 from sam_plugins.datasets.annotations import AnnotatedImage
 from sam_plugins.datasets.coco import write_coco
 from sam_plugins.datasets.json_files import write_json

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sam_plugins.automatic import AutomaticSettings
-from sam_plugins.data_engine.state import SourceImage
+from sam_plugins.data_engine.records import SourceImage
 from sam_plugins.masks.records import MaskRecord
 
 if TYPE_CHECKING:

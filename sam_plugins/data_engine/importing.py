@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from sam_plugins.data_engine.engine import Engine
-from sam_plugins.data_engine.state import EngineError, Source, SourceImage, Work
+from sam_plugins.data_engine.records import EngineError, Source, SourceImage, Work
 from sam_plugins.datasets.annotations import AnnotatedImage, AnnotatedObject
 from sam_plugins.datasets.formats import read_annotations
 from sam_plugins.masks import rle

@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 from sam_plugins.data_engine.engine import Engine
 from sam_plugins.data_engine.exporting import works
-from sam_plugins.data_engine.state import EngineError, Round
+from sam_plugins.data_engine.records import EngineError, Round
 from sam_plugins.datasets.labelled import LEAST_PIXELS, LabelledImage
 from sam_plugins.images import Planes, read_image, to_rgb
 from sam_plugins.masks import rle

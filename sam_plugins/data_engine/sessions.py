@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from sam_plugins.data_engine.state import EngineError, SourceImage
+from sam_plugins.data_engine.records import EngineError, SourceImage
 from sam_plugins.datasets.annotations import AnnotatedImage, AnnotatedObject
 from sam_plugins.images import read_image
 from sam_plugins.masks.labels import labels_to_rles
@@ -110,9 +110,10 @@ def seconds_of(entries: Iterable[Mapping[str, Any]]) -> dict[int, float]:
         if "at" not in entry:
             continue
         now = float(entry["at"])
-        first = now if first is None else first
+        start = now if first is None else first
+        first = start
         for label, before, after in entry.get("do", {}).get("records", ()):
             if before is None and after is not None:
-                found[int(label)] = max(0.0, now - first)
+                found[int(label)] = max(0.0, now - start)
                 first = None
     return found

@@ -15,9 +15,9 @@ from sam_plugins.data_engine.automatic import find_masks
 from sam_plugins.data_engine.engine import Engine
 from sam_plugins.data_engine.finding import Recipe
 from sam_plugins.data_engine.importing import import_work
+from sam_plugins.data_engine.records import SourceImage
 from sam_plugins.data_engine.retraining import retrain
 from sam_plugins.data_engine.settings import EngineSettings
-from sam_plugins.data_engine.state import SourceImage
 from sam_plugins.datasets.labelled import LabelledImage
 from sam_plugins.masks import rle
 from sam_plugins.predictor import Predictor

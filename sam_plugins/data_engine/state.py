@@ -12,14 +12,11 @@ import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from sam_plugins.datasets.annotations import AnnotatedImage, AnnotatedObject
-from sam_plugins.errors import SamPluginsError
-
-Source = Literal["person", "model"]
+from sam_plugins.data_engine.records import EngineError, Round, Source, SourceImage, Work
+from sam_plugins.datasets.annotations import AnnotatedObject
 
 # Raised when the tables change.
 VERSION = 1
@@ -51,100 +48,6 @@ CREATE TABLE rounds (
     number INTEGER PRIMARY KEY, model TEXT NOT NULL, masks INTEGER NOT NULL, scores TEXT NOT NULL
 );
 """
-
-
-class EngineError(SamPluginsError):
-    """The data engine cannot do this: no engine there, an unknown image, nothing to learn from."""
-
-
-@dataclass(frozen=True)
-class SourceImage:
-    """One image of an engine.
-
-    Parameters
-    ----------
-    name : str
-        What it is called in all files, such as ``"plate1/a.png"``.
-    path : str
-        Where it is.
-    page : int
-        Which page of a file with several, from 0.
-    id : int
-        Its number, from 1 in the order in which people get the images.
-    held_out : bool
-        Whether no round is trained on it.
-    """
-
-    name: str
-    path: str
-    page: int = 0
-    id: int = 0
-    held_out: bool = False
-
-    def identity(self) -> str:
-        """What tells whether the file is still the one that was read."""
-        status = Path(self.path).stat()
-        return f"{self.page} {status.st_size} {status.st_mtime_ns}"
-
-
-@dataclass(frozen=True)
-class Work:
-    """The masks of one image in one stage.
-
-    Parameters
-    ----------
-    image : SourceImage
-        Of which image.
-    size : tuple of int
-        (H, W) of the image, in pixels.
-    objects : tuple of AnnotatedObject
-        The masks, labelled from 1; may be none.
-    sources : sequence of str
-        Of each, whether a person or the model made it.
-    """
-
-    image: SourceImage
-    size: tuple[int, int]
-    objects: tuple[AnnotatedObject, ...]
-    sources: Sequence[Source]
-
-    def annotated(self, file_name: str | None = None) -> AnnotatedImage:
-        """The masks as an annotated image.
-
-        Parameters
-        ----------
-        file_name : str, optional
-            By default the image's name.
-
-        Returns
-        -------
-        AnnotatedImage
-        """
-        return AnnotatedImage(
-            file_name or self.image.name, self.size, self.objects, id=self.image.id
-        )
-
-
-@dataclass(frozen=True)
-class Round:
-    """One time that the model was retrained.
-
-    Parameters
-    ----------
-    number : int
-        From 1.
-    model : str
-        The checkpoint, relative to the engine's folder.
-    masks : int
-        Masks by people that there were then.
-    scores : dict
-        Of the images held out, before and after; see `Outcome`.
-    """
-
-    number: int
-    model: str
-    masks: int
-    scores: Mapping[str, Any]
 
 
 class State:
@@ -225,7 +128,18 @@ class State:
             yield connection
 
     def about(self, name: str) -> str | None:
-        """What is kept under a name; None if nothing is."""
+        """What was kept beside the images.
+
+        Parameters
+        ----------
+        name : str
+            Under which name.
+
+        Returns
+        -------
+        str or None
+            None if nothing is.
+        """
         with self._open() as tables:
             row = tables.execute("SELECT value FROM about WHERE name = ?", (name,)).fetchone()
         return None if row is None else str(row[0])
@@ -239,7 +153,18 @@ class State:
             return [SourceImage(*row) for row in rows]
 
     def done(self, stage: int) -> dict[int, tuple[Source, str]]:
-        """The images that are complete in a stage: by whom, and what they were made with."""
+        """The images that are complete in a stage.
+
+        Parameters
+        ----------
+        stage : int
+            1, 2 or 3.
+
+        Returns
+        -------
+        dict of int to (str, str)
+            By the image's id: who has seen it last, and what the masks were made with.
+        """
         with self._open() as tables:
             rows = tables.execute(
                 "SELECT image, source, made_with FROM done WHERE stage = ?", (stage,)
@@ -274,7 +199,17 @@ class State:
             tables.execute("INSERT INTO done VALUES (?, ?, ?, ?, ?, ?)", done)
 
     def fail(self, image: int, *, stage: int, message: str) -> None:
-        """Keep why an image has no masks in a stage."""
+        """Keep why an image has no masks in a stage.
+
+        Parameters
+        ----------
+        image : int
+            Its id.
+        stage : int
+            1, 2 or 3.
+        message : str
+            Why.
+        """
         with self._open() as tables:
             self._forget(tables, image, stage)
             tables.execute("INSERT INTO failures VALUES (?, ?, ?)", (image, stage, message))
@@ -285,13 +220,37 @@ class State:
             tables.execute(f"DELETE FROM {table} WHERE image = ? AND stage = ?", (image, stage))
 
     def failures(self, stage: int) -> dict[int, str]:
-        """Why images have no masks in a stage."""
+        """Why images have no masks in a stage.
+
+        Parameters
+        ----------
+        stage : int
+            1, 2 or 3.
+
+        Returns
+        -------
+        dict of int to str
+            By the image's id.
+        """
         with self._open() as tables:
             rows = tables.execute("SELECT image, message FROM failures WHERE stage = ?", (stage,))
             return dict(rows.fetchall())
 
     def work(self, image: SourceImage, stage: int) -> Work | None:
-        """An image's masks in a stage; None if it is not complete."""
+        """An image's masks in a stage.
+
+        Parameters
+        ----------
+        image : SourceImage
+            Which image.
+        stage : int
+            1, 2 or 3.
+
+        Returns
+        -------
+        Work or None
+            None if it is not complete.
+        """
         key = (image.id, stage)
         with self._open() as tables:
             done = tables.execute(
@@ -329,7 +288,13 @@ class State:
             return [Round(row[0], row[1], row[2], json.loads(row[3])) for row in rows]
 
     def add_round(self, finished: Round) -> None:
-        """Keep a round whose model is written."""
+        """Keep a round whose model is written.
+
+        Parameters
+        ----------
+        finished : Round
+            With a new number.
+        """
         row = (finished.number, finished.model, finished.masks, json.dumps(finished.scores))
         with self._open() as tables:
             tables.execute("INSERT INTO rounds VALUES (?, ?, ?, ?)", row)

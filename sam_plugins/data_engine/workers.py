@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from sam_plugins.data_engine.finding import Found, Recipe
-from sam_plugins.data_engine.state import EngineError, SourceImage
+from sam_plugins.data_engine.records import EngineError, SourceImage
 
 
 @dataclass(frozen=True)

@@ -176,7 +176,9 @@ class ClipEncoder:
         size = (self.side, self.side)
         resized = np.asarray(Image.fromarray(crop).resize(size, Image.Resampling.BICUBIC))
         mean, spread = SIGLIP_STATISTICS if self.is_siglip else CLIP_STATISTICS
-        values = (resized.astype(np.float32) / 255 - np.float32(mean)) / np.float32(spread)
+        values = (resized / np.float32(255) - np.array(mean, np.float32)) / np.array(
+            spread, np.float32
+        )
         return torch.from_numpy(values).permute(2, 0, 1)
 
 

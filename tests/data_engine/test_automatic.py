@@ -78,7 +78,7 @@ def test_bad_images_are_named_and_the_rest_is_done(engine):
 
 
 def test_what_people_have_looked_at_is_left_alone(engine):
-    from sam_plugins.data_engine.state import Work
+    from sam_plugins.data_engine.records import Work
 
     image = engine.state.images()[0]
     engine.state.put(Work(image, (72, 96), (), []), stage=2, source="person")

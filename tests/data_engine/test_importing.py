@@ -9,8 +9,8 @@ import pytest
 from sam_plugins.data_engine import EngineError
 from sam_plugins.data_engine.exporting import export_to_people, works
 from sam_plugins.data_engine.importing import import_work, read_work
+from sam_plugins.data_engine.records import Work
 from sam_plugins.data_engine.sessions import seconds_of
-from sam_plugins.data_engine.state import Work
 from sam_plugins.datasets.annotations import AnnotatedImage, AnnotatedObject
 from sam_plugins.datasets.coco import read_coco, write_coco
 from sam_plugins.datasets.label_images import write_labels

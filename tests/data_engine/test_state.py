@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from sam_plugins.data_engine import Engine, EngineError, EngineSettings, SourceImage
-from sam_plugins.data_engine.state import Round, State, Work
+from sam_plugins.data_engine.records import Round, Work
+from sam_plugins.data_engine.state import State
 from sam_plugins.datasets.annotations import AnnotatedObject
 from sam_plugins.masks import rle
 

@@ -7,7 +7,7 @@ that hold such a pair measure whether words are combined or only whole phrases r
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.random import Generator
@@ -50,6 +50,9 @@ HELD_OUT = frozenset(
 AREA_MARGIN = 1.2  # ratio of areas
 TONE_MARGIN = 0.08  # of the full brightness
 PLACE_MARGIN = 0.035  # of the scene's side
+# Nearer to a side than this share of it is "on the left", ...; this near to the centre, both ways,
+# is "in the middle".
+SIDE, MIDDLE = 0.4, 0.22
 # Objects this many times larger or smaller than the scene's mean are large or small.
 SIZE_RATIO = 1.45
 
@@ -183,10 +186,10 @@ class Facts:
     def _placed(self, found: list[int], place: str) -> list[int]:
         x, y = self.centres.T
         if place == "middle":
-            return _above(found, -np.maximum(abs(x - 0.5), abs(y - 0.5)), -0.22, PLACE_MARGIN)
+            return _above(found, -np.maximum(abs(x - 0.5), abs(y - 0.5)), -MIDDLE, PLACE_MARGIN)
         sides = {"left": -x, "right": x - 1, "top": -y, "bottom": y - 1}
         for word in place.replace("upper", "top").replace("lower", "bottom").split():
-            found = _above(found, sides[word], -0.4, PLACE_MARGIN)
+            found = _above(found, sides[word], -SIDE, PLACE_MARGIN)
         return found
 
     def _related(self, found: list[int], relation: str, anchors: list[int]) -> list[int]:
@@ -318,4 +321,5 @@ def _absent(rng: Generator, facts: Facts, phrase: Phrase) -> Phrase:
     other = facts.objects[rng.integers(len(facts.objects))]
     slot, every = [("shape", SHAPES), ("colour", COLOURS), ("texture", TEXTURES)][rng.integers(3)]
     value = getattr(other, slot) if rng.random() < 0.6 else str(rng.choice(every))
-    return replace(phrase, **{slot: value})
+    changed: dict[str, Any] = {slot: value}
+    return replace(phrase, **changed)

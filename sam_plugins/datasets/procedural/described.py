@@ -300,10 +300,10 @@ def _filament(rng: Generator, radius: float) -> NDArray[np.float64]:
 def _paint_of(rng: Generator, theme: _Theme) -> tuple[str | None, str | None, NDArray[np.float32]]:
     """Colour, tone and RGB of an object that can be seen on the background."""
     if theme.gray:
-        tone = "dark" if rng.random() < 0.5 else "bright"
+        dark = rng.random() < 0.5
         apart = rng.uniform(0.22, 0.38)
-        level = theme.ground - apart if tone == "dark" else theme.ground + apart
-        return None, tone, np.full(3, level, dtype=np.float32)
+        level = theme.ground - apart if dark else theme.ground + apart
+        return None, "dark" if dark else "bright", np.full(3, level, dtype=np.float32)
     for _ in range(TRIES):
         name = str(rng.choice(theme.colours))
         tone, value = _colour(rng, name)
@@ -366,6 +366,6 @@ def _with_nucleus(
 
 def _photographed(rng: Generator, image: NDArray[np.float32]) -> NDArray[np.uint8]:
     sigma = rng.uniform(0.2, 0.7)
-    image = ndimage.gaussian_filter(image, (sigma, sigma, 0), truncate=3)
-    image = image + rng.uniform(0.003, 0.03) * rng.standard_normal(image.shape)
-    return (image.clip(0, 1) * 255).astype(np.uint8)
+    blurred = ndimage.gaussian_filter(image, (sigma, sigma, 0), truncate=3)
+    noisy = blurred + rng.uniform(0.003, 0.03) * rng.standard_normal(image.shape)
+    return (noisy.clip(0, 1) * 255).astype(np.uint8)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from sam_plugins.datasets.procedural.captions import MIDDLE, SIDE
 from sam_plugins.files import atomic_path
 from sam_plugins.modeling.text_tower import TextTower, TextTowerConfig
 from sam_plugins.phrases import SLOTS, Phrase
@@ -43,7 +44,7 @@ class Recipe:
         Of everything.
     """
 
-    steps: int = 2000
+    steps: int = 2600
     scenes: int = 10
     captions: int = 6
     lr: float = 3e-3
@@ -172,7 +173,9 @@ def loss_of(tower: TextTower, batch: Batch, feature_weight: float) -> tuple[Tens
     # Away from 1, where the logarithm of what is left has no gradient.
     rest = torch.log1p(-found.exp().clamp(max=1 - 1e-4))
     loss = -(answers * found + (1 - answers) * rest).mean()
-    named = _naming_loss(tower, tower.attribute_logits(tokens), batch.features)
+    logits = tower.attribute_logits(tokens)
+    named = _naming_loss(tower, logits, batch.features)
+    named = named + _placing_loss(tower, logits, batch.measures)
     wrong = torch.zeros_like(present)
     wrong[present] = (found > math.log(0.5)) != (answers > 0.5)
     return loss + feature_weight * named, 1 - wrong.any(dim=1).float().mean()
@@ -188,6 +191,20 @@ def _naming_loss(tower: TextTower, logits: Tensor, features: Tensor) -> Tensor:
         truth = functional.one_hot(features[known, column], len(columns)).float()
         loss = loss + functional.binary_cross_entropy_with_logits(logits[known][:, columns], truth)
     return loss
+
+
+def _placing_loss(tower: TextTower, logits: Tensor, measures: Tensor) -> Tensor:
+    """How well each candidate's place is told, of which its centre decides."""
+    x, y = measures[:, 0], measures[:, 1]
+    side = {"left": x < SIDE, "right": x > 1 - SIDE, "upper": y < SIDE, "lower": y > 1 - SIDE}
+    side |= {"top": side["upper"], "bottom": side["lower"]}
+    side["middle"] = torch.maximum((x - 0.5).abs(), (y - 0.5).abs()) < MIDDLE
+    places = tower.slots["place"]
+    truth = torch.stack(
+        [torch.stack([side[word] for word in place.split()]).all(0) for place in places], dim=1
+    )
+    columns = [tower.attribute["place", place] for place in places]
+    return functional.binary_cross_entropy_with_logits(logits[:, columns], truth.float())
 
 
 def train_tower(examples: Sequence[Example], out: Path, *, recipe: Recipe | None = None) -> Path:
