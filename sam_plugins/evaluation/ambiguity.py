@@ -60,7 +60,19 @@ class Answer:
     ranked: int
 
     def has(self, name: str, *, least: float = FOUND) -> bool:
-        """Whether some mask is the ``"whole"`` or the ``"part"``."""
+        """Tell whether some mask is the whole or the part.
+
+        Parameters
+        ----------
+        name : str
+            ``"whole"`` or ``"part"``.
+        least : float
+            IoU from which it counts.
+
+        Returns
+        -------
+        bool
+        """
         return max(getattr(self, name)) >= least
 
     @property

@@ -77,6 +77,15 @@ class Table:
 def shown(cell: Cell) -> str:
     """Write one cell.
 
+    Parameters
+    ----------
+    cell : str, int, float or None
+        What stands in it.
+
+    Returns
+    -------
+    str
+
     Examples
     --------
     >>> shown(0.12345), shown(7), shown(None), shown("a")

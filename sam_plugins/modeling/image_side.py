@@ -92,7 +92,9 @@ class ImageSide:
 
         Parameters
         ----------
-        transformer, image, image_pe
+        transformer : TwoWayTransformer
+            See `of`.
+        image, image_pe : Tensor of shape (1, C, h, w)
             See `of`.
 
         Returns

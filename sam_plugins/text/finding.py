@@ -83,6 +83,11 @@ class TextFinder:
         Takes an RGB image (H, W, 3), uint8, and the text, and gives boxes (M, 4), xyxy, in pixels,
         or a pair of boxes and scores (M,): then the masks are those of the boxes.
 
+    Raises
+    ------
+    ValueError
+        If the threshold is not a probability.
+
     Examples
     --------
     >>> import skimage

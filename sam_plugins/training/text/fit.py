@@ -48,6 +48,11 @@ class TextFitSettings:
         ``"decoder"``: the mask decoder as well.
     seed : int
         Of everything.
+
+    Raises
+    ------
+    ValueError
+        If one of them makes no sense.
     """
 
     steps: int = 1000

@@ -92,7 +92,20 @@ class Batch:
 
 
 def turned(rng: np.random.Generator, looks: Looks) -> Looks:
-    """Vary candidates without a change to any answer: shades, noise, and crops mirrored."""
+    """Vary candidates without a change to any answer: shades, noise, and crops mirrored.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        Decides how.
+    looks : Looks
+        With crops (M, 4, h, w), uint8.
+
+    Returns
+    -------
+    Looks
+        As many.
+    """
     crops = looks.crops
     if rng.random() < 0.5:
         crops = crops[..., ::-1]
