@@ -224,8 +224,8 @@ def understood() -> str:
         f"{', '.join(SIZES)}",
         f"{', '.join(RANKS)}",
         "two to six",
-        "on the left, right, top, bottom, in the middle or a corner",
-        "left of, right of, above, below, nearest to something",
+        "on the left, right, top, bottom, middle, in a corner",
+        "left of, right of, above, below, nearest to",
     )
     return "; ".join(parts)
 

@@ -17,6 +17,8 @@ from labelstudio_backend.answering.options import ProjectOptions
 from labelstudio_backend.answering.projects import Projects
 from labelstudio_backend.answering.requests import BadRequestError, PredictRequest, SetupRequest
 from labelstudio_backend.answering.task_images import TaskImages
+from labelstudio_backend.answering.texts import TextMemory, check_text, score_of
+from labelstudio_backend.fetching import decode_image
 from labelstudio_backend.protocol.labelling_config import LabellingConfig, read_labelling_config
 from labelstudio_backend.protocol.prompting import Asked, read_prompts, read_text
 from sam_plugins.errors import SamPluginsError
@@ -60,6 +62,7 @@ class Service:
     images: TaskImages = field(default_factory=TaskImages)
     clicks: ClickMemory = field(default_factory=ClickMemory)
     boxes: BoxMemory = field(default_factory=BoxMemory)
+    texts: TextMemory = field(default_factory=TextMemory)
 
     def model_version(self, project: str) -> str:
         """Name of the model and of the options with which a project's tasks are annotated.
@@ -161,12 +164,8 @@ class Service:
         self, request: _Request, task: Mapping[str, Any], regions: Sequence[Any]
     ) -> dict[str, Any]:
         text = read_text(regions)
-        if text:
-            raise BadRequestError(
-                f"the model {self.model.source!r} does not understand text ({text[:40]!r}): "
-                "prompt with points or rectangles",
-                422,
-            )
+        if text is not None and text.strip():
+            return self._named(request, task, image_asked_about(regions), text)
         if not regions or text is not None:
             # The last prompt was deleted.
             return prediction_of([], self.model_version(request.project))
@@ -176,6 +175,29 @@ class Service:
             asked = self.boxes.join(asked, project=request.project, task=task.get("id"))
         with self.turns(True):
             return prediction_of(self._masks(look, asked), look.version)
+
+    def _named(
+        self, request: _Request, task: Mapping[str, Any], to_name: str | None, text: str
+    ) -> dict[str, Any]:
+        """All objects that a text names, as regions."""
+        check_text(text)
+        to_name, url = _image_of(request, task, to_name)
+        current = self.model.current
+        data = self.projects.fetcher(request.project).open(url, task=task)
+        with self.turns(True):
+            answer = self.texts.find(current.predictor, decode_image(data), text)
+        regions = [
+            region
+            for record, match in zip(answer.records, answer.scores, strict=True)
+            for region in write_regions(
+                record.mask(),
+                request.config,
+                to_name=to_name,
+                label=None,
+                score=score_of(record, match),
+            )
+        ]
+        return prediction_of(regions, _version(current.version, request.options))
 
     # ---- tasks as they are -----------------------------------------------------------------
 
@@ -204,15 +226,12 @@ class Service:
         self, request: _Request, task: Mapping[str, Any], to_name: str | None, *, urgent: bool
     ) -> _Look:
         """Have the image that is asked about embedded."""
-        to_name, field_name = request.config.image_of(to_name)
-        data = task["data"]
-        if field_name not in data:
-            raise BadRequestError(f"the task has no field {field_name!r} with its image")
+        to_name, url = _image_of(request, task, to_name)
         current = self.model.current
         embedding = self.images.embed(
             current.predictor,
             self.projects.fetcher(request.project),
-            data[field_name],
+            url,
             task=task,
             scope=request.project,
             turn=lambda: self.turns(urgent),
@@ -254,6 +273,14 @@ class _Look:
     config: LabellingConfig
     to_name: str
     version: str
+
+
+def _image_of(request: _Request, task: Mapping[str, Any], to_name: str | None) -> tuple[str, Any]:
+    """The name of the image that is asked about, and its address."""
+    name, field_name = request.config.image_of(to_name)
+    if field_name not in task["data"]:
+        raise BadRequestError(f"the task has no field {field_name!r} with its image")
+    return name, task["data"][field_name]
 
 
 def _version(model_version: str, options: ProjectOptions) -> str:

@@ -127,10 +127,10 @@ def test_a_batch_is_answered_task_by_task(ask):
     assert np.all([mask.any() for mask in masks_of(boxes["result"])])
 
 
-def test_text_is_declined_with_the_reason(ask):
+def test_text_that_is_not_understood_is_declined_with_the_reason(ask):
     status, answer = ask("predict-text")
     assert status == 422
-    assert "'a coin'" in answer["error"]
+    assert "'coin'" in answer["error"]
 
 
 def test_setup_names_a_version_for_the_project_s_options(ask):

@@ -155,7 +155,7 @@ WRONG = {
     "x a list": {f"{REGION}__value__x": [5]},
     "x enormous": {f"{REGION}__value__x": 10**400},
     "many regions": {"params__context__result": [point(50, 50)] * 5000},
-    "text": {"params__context__result": [{"type": "textarea", "value": {"text": ["a cell"]}}]},
+    "text": {"params__context__result": [{"type": "textarea", "value": {"text": ["a wheel"]}}]},
     "text without size": {
         "params__context__result": [{"type": "textarea", "value": {"text": "x"}}]
     },
