@@ -27,8 +27,8 @@ settings.register_profile("thorough", deadline=None, max_examples=500)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 
-# Folders whose tests stay in one process of several: they share a screen, a server, or the reference
-# with large weights. Of all others a file is the unit.
+# Folders whose tests stay in one process of several: they share a screen, a server, or large
+# weights. Of all others a file is the unit.
 TOGETHER = {
     "tests/gui": "window",
     "tests/napari_widget": "window",
