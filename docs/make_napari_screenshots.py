@@ -1,7 +1,7 @@
 """Make the pictures of the guide to napari: ``python docs/make_napari_screenshots.py FOLDER``.
 
 Needs a display with OpenGL; without one, ``xvfb-run -a -s "-screen 0 1400x900x24"``. A
-picture of each step is written to the folder named on the command line; docs/images has three.
+picture of each step is written to the folder named on the command line; docs/images has four.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ import napari
 import numpy as np
 from skimage import data
 
+from sam_plugins.datasets.procedural.described import described_scene
+
 # x, y of some coins.
 COINS = ((334, 44), (156, 50), (215, 50), (276, 53), (45, 54))
 
@@ -25,13 +27,13 @@ COINS = ((334, 44), (156, 50), (215, 50), (276, 53), (45, 54))
 class Film:
     """A window and the pictures taken of it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, image: np.ndarray, name: str) -> None:
         from napari_sam.widget import SegmentAnythingWidget
 
         self.folder = folder
         self.viewer = napari.Viewer(show=True, show_welcome_screen=False)
         self.viewer.window.resize(1280, 820)
-        self.viewer.add_image(data.coins(), name="coins")
+        self.viewer.add_image(image, name=name)
         self.widget = SegmentAnythingWidget(self.viewer)
         self.viewer.window.add_dock_widget(self.widget, name="Segment Anything", area="right")
         self.controller = self.widget.controller
@@ -63,12 +65,34 @@ class Film:
         self.controller.gestures.clicked(np.array([y, x]), positive=positive)
         self.until(lambda: self.controller.session.cutout is not None)
 
+    def begin(self) -> None:
+        """Until the image is embedded."""
+        self.until(lambda: self.widget.status.text().startswith("Ready"))
+        self.viewer.reset_view()
 
-def main(folder: Path) -> None:
+    def end(self) -> None:
+        """Close the window."""
+        self.controller.worker.close(wait=10)
+        self.controller.close()
+        self.viewer.close()
+
+
+def ask_for(folder: Path, text: str) -> None:
+    """Name objects of a scene."""
+    film = Film(folder, described_scene(np.random.default_rng(3), 256).image, "scene")
+    film.begin()
+    film.widget.sections["Segment everything"].expand(animate=False)
+    film.widget.everything.text.setText(text)
+    film.widget.everything.text.returnPressed.emit()
+    film.until(lambda: film.controller.proposing.count > 0)
+    film.take("text")
+    film.end()
+
+
+def annotate_coins(folder: Path) -> None:
     """Annotate the coins, one picture a step."""
-    film = Film(folder)
-    film.until(lambda: film.widget.status.text().startswith("Ready"))
-    film.viewer.reset_view()
+    film = Film(folder, data.coins(), "coins")
+    film.begin()
     film.take("1-ready")
     film.widget.class_name.setEditText("coin")
     film.widget.class_name.lineEdit().editingFinished.emit()
@@ -94,13 +118,12 @@ def main(folder: Path) -> None:
     film.widget.sections["Segment everything"].collapse(animate=False)
     film.widget.sections["Mouse and keys"].expand(animate=False)
     film.take("4-help")
-    film.controller.worker.close(wait=10)
-    film.controller.close()
-    film.viewer.close()
+    film.end()
 
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as temporary:
         os.environ["SAM_PLUGINS_SESSIONS"] = os.environ["SAM_PLUGINS_CACHE"] = temporary
         os.environ["NAPARI_CONFIG"] = str(Path(temporary) / "napari.yaml")
-        main(Path(sys.argv[1]))
+        annotate_coins(Path(sys.argv[1]))
+        ask_for(Path(sys.argv[1]), "the bright cells")

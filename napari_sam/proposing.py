@@ -71,6 +71,8 @@ class Found:
         The masks; None if a text found them.
     records : tuple of MaskRecord
         What a text found, with the score as the predicted IoU.
+    told : str
+        What was looked through for it, and how.
     """
 
     work: Work
@@ -79,6 +81,7 @@ class Found:
     limit: Any
     proposals: Proposals | None
     records: tuple[MaskRecord, ...] = ()
+    told: str = ""
 
     @property
     def target(self) -> Target:
@@ -193,12 +196,11 @@ class Proposing(QObject):
                 replace(record, predicted_iou=score)
                 for record, score in zip(answer.records, answer.scores, strict=True)
             )
-            return Found(view.work, view.plane, box, None, None, records), answer.told
+            return Found(view.work, view.plane, box, None, None, records, answer.told)
 
         def done(result: Any) -> None:
-            self._found, told = result
+            self._found = result
             self.thresholds = self.thresholds or Thresholds()
-            controller.status.emit(told)
             self._select()
 
         controller.status.emit(f"Looking for {text[:40]!r} ...")
@@ -231,7 +233,8 @@ class Proposing(QObject):
         def done(result: Any) -> None:
             self._queue, self.count, picture, step = result
             controller.layers.show_proposals(found.plane, picture, found.region[:2], step)
-            controller.status.emit(f"{self.count} proposals: J next, or accept all")
+            told = f" ({found.told})" if found.told else ""
+            controller.status.emit(f"{self.count} proposals: J next, or accept all{told}")
             self.changed.emit()
 
         controller.worker.submit("select", job, done, controller.failed)

@@ -37,6 +37,7 @@ TOGETHER = {
 }
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Say which tests stay together when ``pytest -n 2 --dist loadgroup`` shares them out."""
     if not config.pluginmanager.hasplugin("xdist"):

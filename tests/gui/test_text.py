@@ -33,6 +33,7 @@ def test_all_that_a_text_names_become_proposals(open_widget, discs):
     window = open_widget(Image(discs, name="discs", rgb=True))
     ask(window, "red discs")
     assert window.widget.controller.proposing.count == 2
+    assert "by the built-in text tower" in window.widget.status.text()
     window.widget.controller.run("accept_all")
     window.idle()
     labels = window.labels
