@@ -26,6 +26,7 @@ def ask(window, text):
     panel = window.widget.everything
     panel.text.setText(text)
     panel.text.returnPressed.emit()
+    window.until(lambda: not window.widget.status.text().startswith("Looking for"))
     window.idle()
 
 
