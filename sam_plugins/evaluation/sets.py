@@ -54,7 +54,9 @@ class Sample:
     ignore: NDArray[np.bool_]
 
 
-def read_set(folder: str | os.PathLike[str], *, limit: int = 60, seed: int = 0) -> Iterator[Sample]:
+def read_set(
+    folder: str | os.PathLike[str], *, limit: int = 60, each: int | None = None, seed: int = 0
+) -> Iterator[Sample]:
     """Read a set's images in a random order, each with some of its objects.
 
     Parameters
@@ -63,6 +65,8 @@ def read_set(folder: str | os.PathLike[str], *, limit: int = 60, seed: int = 0) 
         The set.
     limit : int
         Objects in all, at most; spread over as many images as can be.
+    each : int, optional
+        Objects an image, at most; by default such that images with as many objects make ``limit``.
     seed : int
         The same seed gives the same objects.
 
@@ -78,20 +82,21 @@ def read_set(folder: str | os.PathLike[str], *, limit: int = 60, seed: int = 0) 
     rng = np.random.default_rng(seed)
     root = Path(folder)
     names = _names(root)
-    each = max(1, round(limit / len(names))) if names else 1
+    if each is None:
+        each = max(1, round(limit / len(names))) if names else 1
     left = limit
     for index in rng.permutation(len(names)):
         if not left:
             return
         name, image, maps, ignore = _read(root, names[index])
-        masks = _choose(rng, maps, min(each, left))
+        masks = _choose(rng, maps, ignore, min(each, left))
         if masks:
             left -= len(masks)
             yield Sample(name, image, masks, ignore)
 
 
-def paper_limit(folder: str | os.PathLike[str]) -> int:
-    """How many objects of a set the paper measures: about 10 000 where it has more than 15 000.
+def paper_limits(folder: str | os.PathLike[str]) -> tuple[int, int]:
+    """How much of a set the paper measures: all, or some 10 000 of more than 15 000 objects.
 
     Parameters
     ----------
@@ -100,18 +105,26 @@ def paper_limit(folder: str | os.PathLike[str]) -> int:
 
     Returns
     -------
-    int
-        To be the limit of `read_set` (paper, §D.1).
+    limit, each : int
+        To be those of `read_set` (paper, §D.1): objects in all, and an image. Where not all are
+        measured, no image gives more than it must so that all give enough.
 
     Raises
     ------
     FileNotFoundError
         If the folder is not a set.
     """
-    count = 0
-    for sample in read_set(folder, limit=10**9):
-        count += len(sample.masks)
-    return count if count <= MANY else SOME
+    counts = np.array([len(x.masks) for x in read_set(folder, limit=10**9)], dtype=np.int64)
+    most = int(counts.max(initial=1))
+    if counts.sum() <= MANY:
+        return max(1, int(counts.sum())), most
+    # Rises with the bound, so that the first one that is enough is found by halving.
+    low, high = 1, most
+    while low < high:
+        middle = (low + high) // 2
+        enough = np.minimum(counts, middle).sum() >= SOME
+        low, high = (low, middle) if enough else (middle + 1, high)
+    return SOME, low
 
 
 def _names(root: Path) -> list[dict[str, object]]:
@@ -146,13 +159,17 @@ def _read(
 
 
 def _choose(
-    rng: np.random.Generator, maps: list[NDArray[np.integer]], count: int
+    rng: np.random.Generator,
+    maps: list[NDArray[np.integer]],
+    ignore: NDArray[np.bool_],
+    count: int,
 ) -> list[NDArray[np.bool_]]:
-    """Choose objects that are large enough: at most ``count`` masks."""
+    """Choose objects that are large enough, and not all to be ignored: at most ``count`` masks."""
     least = LEAST_AREA * (max(maps[0].shape) / LONG_SIDE) ** 2
     candidates = []
     for level, labels in enumerate(maps):
         ids, areas = np.unique(labels[labels > 0], return_counts=True)
-        candidates += [(level, label) for label in ids[areas >= least]]
+        seen = np.isin(ids, labels[~ignore])
+        candidates += [(level, label) for label in ids[(areas >= least) & seen]]
     chosen = rng.permutation(len(candidates))[:count]
     return [maps[candidates[i][0]] == candidates[i][1] for i in chosen]

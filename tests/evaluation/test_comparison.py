@@ -1,17 +1,34 @@
 """Random clicks, all objects, and gains over another model."""
 
+import json
+
 import numpy as np
 import pytest
+from PIL import Image
 
 from sam_plugins.errors import SamPluginsError
 from sam_plugins.evaluation import sets
 from sam_plugins.evaluation.comparison import gain_table, read_scores
 from sam_plugins.evaluation.prompts import MaskScores, ObjectScores, Protocol, first_click
-from sam_plugins.evaluation.sets import paper_limit
+from sam_plugins.evaluation.sets import paper_limits, read_set
 
 
 def scores(iou):
     return [ObjectScores("a", 0, 0.1, {"click": 0.5}, {"click": MaskScores(iou, iou, iou)})]
+
+
+@pytest.fixture
+def uneven_set(tmp_path):
+    rows = []
+    for count in (1, 2, 9):
+        labels = np.zeros((40, 120), dtype=np.uint8)
+        for number in range(count):
+            labels[5:30, 12 * number : 12 * number + 10] = number + 1
+        Image.fromarray(labels * 20).convert("RGB").save(tmp_path / f"{count}.png")
+        Image.fromarray(labels).save(tmp_path / f"{count}_mask.png")
+        rows.append({"image": f"{count}.png", "mask": f"{count}_mask.png"})
+    (tmp_path / "index.json").write_text(json.dumps(rows))
+    return tmp_path
 
 
 def test_gains_by_hand():
@@ -33,12 +50,23 @@ def test_random_clicks_are_on_the_object_and_repeat():
     assert first_click(mask, 1, again) == first_click(mask, 1, again)
 
 
-def test_large_sets_are_sampled(make_set, monkeypatch):
-    folder = make_set()
-    assert paper_limit(folder) == 4
-    monkeypatch.setattr(sets, "MANY", 3)
-    monkeypatch.setattr(sets, "SOME", 2)
-    assert paper_limit(folder) == 2
+def test_all_objects_of_a_set_whose_images_have_few_and_many(uneven_set, monkeypatch):
+    def measured(limits):
+        limit, each = limits
+        return sorted(len(x.masks) for x in read_set(uneven_set, limit=limit, each=each))
+
+    assert paper_limits(uneven_set) == (12, 9)
+    assert measured(paper_limits(uneven_set)) == [1, 2, 9]
+    # As many as are asked for, and no more of one image than that needs.
+    monkeypatch.setattr(sets, "MANY", 11)
+    monkeypatch.setattr(sets, "SOME", 6)
+    assert paper_limits(uneven_set) == (6, 3)
+    assert measured(paper_limits(uneven_set)) == [1, 2, 3]
+
+
+def test_a_set_without_objects(make_set):
+    limit, each = paper_limits(make_set("empty", radius=1, height=400))
+    assert list(read_set(make_set("none", radius=1, height=400), limit=limit, each=each)) == []
 
 
 def test_the_command_compares(command, make_set, tmp_path):

@@ -57,9 +57,10 @@ def test_the_same_seed_gives_the_same_objects(tmp_path):
     assert areas[0] == areas[1] != areas[2]
 
 
-def test_pixels_to_ignore_are_read(tmp_path):
+def test_pixels_to_ignore_are_read_and_what_lies_all_in_them_is_left_out(tmp_path):
     for sample in read_set(make_set(tmp_path, ignore=True)):
         assert sample.ignore.sum() == 20 * 60
+        assert [mask.sum() for mask in sample.masks] == [25 * 25]
 
 
 def test_cells_with_nuclei_are_wholes_and_parts(tmp_path):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +18,7 @@ from sam_plugins.cli.usage import wrong_use
 
 if TYPE_CHECKING:
     from sam_plugins.evaluation.prompts import ObjectScores, Protocol
+    from sam_plugins.evaluation.sets import Sample
     from sam_plugins.predictor import Predictor
 
 
@@ -91,18 +94,21 @@ def prompts(
             other = read_scores(compare)
     sets = output.sets_of([*data, *(more or [])])
     predictor = options.load_predictor(model, device=device, use_disk=False)
-    from sam_plugins.evaluation.sets import paper_limit
+    from sam_plugins.evaluation.sets import paper_limits, read_set
 
     results, rows = {}, []
     for name, folder in sets.items():
-        most = paper_limit(folder) if paper else limit
-        scores = _measured(predictor, name, folder, protocol, most, seed)
+        most, each = paper_limits(folder) if paper else (limit, None)
+        samples = partial(read_set, folder, limit=most, each=each, seed=seed)
+        scores = _measured(predictor, name, samples(), protocol, most)
         if not scores:
             say(f"Warning: {folder} has no object that is large enough")
             continue
         results[name] = scores
         if picture is not None:
-            rows.append((name, _panels(predictor, folder, scores, protocol, most, seed)))
+            from sam_plugins.evaluation.pictures import panels_of
+
+            rows.append((name, panels_of(predictor, samples(), scores, protocol=protocol)))
     if not results:
         raise typer.BadParameter("no set has an object that is large enough", param_hint="--data")
     from sam_plugins.evaluation.tables import json_of, markdown_of
@@ -113,7 +119,7 @@ def prompts(
 
         typer.echo("\n" + gain_table(results, other).markdown(), nl=False)
     if json_file is not None:
-        settings = _settings(predictor, sets, protocol, limit=limit, seed=seed)
+        settings = _settings(predictor, sets, protocol, limit=None if paper else limit)
         output.write_text(
             json_file, json.dumps(json_of(results, settings=settings), indent=2) + "\n"
         )
@@ -140,36 +146,20 @@ def _protocol(clicks: str, *, boxes: bool, baselines: bool) -> Protocol:
 
 
 def _measured(
-    predictor: Predictor, name: str, folder: Path, protocol: Protocol, limit: int, seed: int
+    predictor: Predictor, name: str, samples: Iterable[Sample], protocol: Protocol, limit: int
 ) -> list[ObjectScores]:
     from sam_plugins.evaluation.prompts import measure
-    from sam_plugins.evaluation.sets import read_set
 
     scores = []
     with progress_bars() as bars:
-        for each in measure(predictor, read_set(folder, limit=limit, seed=seed), protocol=protocol):
+        for each in measure(predictor, samples, protocol=protocol):
             scores.append(each)
             bars.show(name, len(scores), limit)
     return scores
 
 
-def _panels(
-    predictor: Predictor,
-    folder: Path,
-    scores: list[ObjectScores],
-    protocol: Protocol,
-    limit: int,
-    seed: int,
-) -> list[Any]:
-    from sam_plugins.evaluation.pictures import panels_of
-    from sam_plugins.evaluation.sets import read_set
-
-    samples = read_set(folder, limit=limit, seed=seed)
-    return panels_of(predictor, samples, scores, protocol=protocol)
-
-
 def _settings(
-    predictor: Predictor, sets: dict[str, Path], protocol: Protocol, *, limit: int, seed: int
+    predictor: Predictor, sets: dict[str, Path], protocol: Protocol, *, limit: int | None
 ) -> dict[str, Any]:
     """All that a score depends on but the images, as JSON holds it."""
     from dataclasses import asdict

@@ -37,8 +37,10 @@ def report(
     Example:
       sam-plugins evaluate report --data sets --model lite --out report.html
     """
+    from sam_plugins.evaluation.plots import new_figure
     from sam_plugins.evaluation.report import Amount, find_sets, page_of, sections_of
 
+    new_figure()  # before minutes are spent: tells if what draws is not installed
     with wrong_use("--data"):
         find_sets(data)
     amount = Amount(
@@ -48,11 +50,12 @@ def report(
         proposal_points=points_per_side,
     )
     predictor = options.load_predictor(model, device=device, use_disk=False)
+    settings = output.settings_of(predictor, **vars(amount))
     sections = []
     with progress_bars() as bars:
         for section in sections_of(predictor, data, amount=amount, progress=bars.show):
             sections.append(section)
+            # A run that is stopped leaves what was measured until then.
+            output.write_text(out, page_of(sections, settings=settings))
             say(f"{section.title}: {'not measured' if section.missing else 'done'}")
-    settings = output.settings_of(predictor, **vars(amount))
-    output.write_text(out, page_of(sections, settings=settings))
     say(f"Wrote {out}")
