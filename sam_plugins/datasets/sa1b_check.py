@@ -7,6 +7,7 @@ import json
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -85,7 +86,7 @@ def read_shards(folder: StrPath, *, problems: list[str] | None = None) -> Iterat
     for path in files:
         for name, texts in _documents(path, place, problems):
             try:
-                yield _pair(name, texts)
+                yield _pair(name, *texts)
             except AnnotationFileError as error:
                 if problems is None:
                     raise
@@ -121,10 +122,11 @@ def check_sa1b(folder: StrPath) -> Check:
 # Reads a file by its name.
 Files = dict[str, bytes | Path]
 
+# What a JSON file says, if there is one, and the files beside it.
+Texts = tuple[bytes | None, Files]
 
-def _documents(
-    path: Path, base: Path, problems: list[str] | None
-) -> Iterator[tuple[str, tuple[bytes, Files]]]:
+
+def _documents(path: Path, base: Path, problems: list[str] | None) -> Iterator[tuple[str, Texts]]:
     """The JSON files of a path, each with the files beside it."""
     name = path.name if path == base else path.relative_to(base).as_posix()
     if path.suffix.lower() == ".json":
@@ -148,18 +150,19 @@ def _named_image(path: Path) -> list[Path]:
     try:
         named = json.loads(path.read_bytes())["image"]["file_name"]
         beside = path.parent / PurePosixPath(str(named)).name
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return []
     return [beside] if beside.is_file() else []
 
 
-def _of_tar(name: str, archive: tarfile.TarFile) -> Iterator[tuple[str, tuple[bytes, Files]]]:
+def _of_tar(name: str, archive: tarfile.TarFile) -> Iterator[tuple[str, Texts]]:
     """Members one after the other: those of one stem follow each other, as in WebDataset."""
     stem, beside, text = "", Files(), None
-    for member in [*archive, None]:
+    # Not all at once: what stands before a tear is whole.
+    for member in chain(archive, [None]):
         following = "" if member is None else str(PurePosixPath(member.name).with_suffix(""))
         if following != stem:
-            if text is not None:
+            if text is not None or any(_is_of_sa1b(each) for each in beside):
                 yield f"{name}/{stem}.json", (text, beside)
             stem, beside, text = following, Files(), None
         if member is None or not member.isfile():
@@ -172,11 +175,18 @@ def _of_tar(name: str, archive: tarfile.TarFile) -> Iterator[tuple[str, tuple[by
             beside[PurePosixPath(member.name).name] = data
 
 
-def _pair(name: str, texts: tuple[bytes, Files]) -> Pair:
-    text, beside = texts
+def _is_of_sa1b(name: str) -> bool:
+    """Whether an image's name says that a JSON file belongs to it."""
+    path = PurePosixPath(name)
+    return path.suffix.lower() == ".jpg" and path.name.startswith("sa_")
+
+
+def _pair(name: str, text: bytes | None, beside: Files) -> Pair:
+    if text is None:
+        raise AnnotationFileError(f"{name} is missing, but its image is there")
     try:
         content = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise AnnotationFileError(f"{name} is damaged or no JSON: {error}") from error
     if not isinstance(content, dict):
         raise AnnotationFileError(f"{name} must hold a JSON object")
@@ -218,5 +228,5 @@ def _report_lonely(folder: Path, problems: list[str] | None) -> None:
     if problems is None:
         return
     for path in visible_files(folder, [".jpg"]):
-        if path.stem.startswith("sa_") and not path.with_suffix(".json").is_file():
+        if _is_of_sa1b(path.name) and not path.with_suffix(".json").is_file():
             problems.append(f"{path.relative_to(folder).as_posix()} has no JSON file")

@@ -183,6 +183,38 @@ def test_a_torn_tar_file_is_named(tmp_path, capsys):
     assert "1 image with 2 masks whole" in errors
 
 
+def test_what_stands_before_a_tear_is_read(tmp_path, capsys):
+    write(tmp_path, tar=True)
+    path = tmp_path / "sa_000000.tar"
+    with tarfile.open(path) as archive:
+        end = archive.getmember("sa_2.jpg").offset_data + 100
+    path.write_bytes(path.read_bytes()[:end])
+    assert command(["validate", str(tmp_path)]) == 1
+    errors = capsys.readouterr().err
+    assert "sa_000000.tar is damaged" in errors
+    assert "4 images with 8 masks whole, 1 damaged" in errors
+
+
+def test_an_image_in_a_tar_file_without_json_is_named(tmp_path, capsys):
+    write(tmp_path, [1, 2])
+    with tarfile.open(tmp_path / "other.tar", "w") as archive:
+        for name in ("sa_1.jpg", "sa_2.jpg", "sa_2.json"):
+            archive.add(tmp_path / "sa_000000" / name, arcname=name)
+    assert command(["validate", str(tmp_path / "other.tar")]) == 1
+    errors = capsys.readouterr().err
+    assert "other.tar/sa_1.json is missing" in errors
+    assert "1 image with 2 masks whole, 1 damaged" in errors
+
+
+def test_json_nested_too_deeply_is_named_and_the_rest_is_read(tmp_path, capsys):
+    write(tmp_path, [1, 2])
+    (tmp_path / "sa_000000" / "sa_1.json").write_text("[" * 200_000)
+    assert command(["validate", str(tmp_path)]) == 1
+    errors = capsys.readouterr().err
+    assert "sa_1.json is damaged" in errors
+    assert "1 image with 2 masks whole, 1 damaged" in errors
+
+
 def test_a_tar_file_of_others_is_read(tmp_path):
     """Members in any order within a stem, in a folder, as tar programs write them."""
     write(tmp_path, [1, 2])
