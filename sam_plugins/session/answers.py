@@ -70,5 +70,7 @@ class Answer:
             prediction.low_resolution_logits[index][None],
             prediction.frame,
             threshold=prediction.threshold,
+            # The score is not asked for, and without it less is interpolated.
+            stability_offset=0.0,
         )
         return self.region.place(Cutout.from_rle(found.rles[0]))
