@@ -60,8 +60,8 @@ label-studio-server: $(LABEL_STUDIO_VENV)/.$(LABEL_STUDIO)  ## install Label Stu
 
 stock-sdk: $(STOCK_SDK)/.installed  ## install Label Studio's own ML SDK, for the tests
 
-test: $(VENV)/.test  ## run all tests, in two processes
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup
+test: $(VENV)/.test  ## run all tests
+	$(BIN)/python -m pytest
 
 lint: $(VENV)/.lint  ## style, types, and the floors of the architecture
 	$(BIN)/ruff check .

@@ -27,27 +27,6 @@ settings.register_profile("thorough", deadline=None, max_examples=500)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 
-# Folders whose tests stay in one process of several: they share a screen, a server, or large
-# weights. Of all others a file is the unit.
-TOGETHER = {
-    "tests/gui": "window",
-    "tests/napari_widget": "window",
-    "tests/e2e": "window",
-    "tests/compat": "reference",
-}
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Say which tests stay together when ``pytest -n 2 --dist loadgroup`` shares them out."""
-    if not config.pluginmanager.hasplugin("xdist"):
-        return
-    for item in items:
-        path = item.path.relative_to(config.rootpath).as_posix()
-        folder = "/".join(path.split("/")[:2])
-        item.add_marker(pytest.mark.xdist_group(TOGETHER.get(folder, path)))
-
-
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Embeddings of earlier runs are not found, and those of the tests not left to the person."""
