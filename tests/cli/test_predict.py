@@ -118,7 +118,7 @@ def test_a_rough_mask_of_any_kind_of_image(
         (("--box", "30,2,3,40"), "x0 <= x1"),
         (("--box", "1,2,inf,40"), "finite"),
         (("--box", "1,2,300,40"), "outside"),
-        (("--text", "a cat"), "text"),
+        (("--text", "a cat", "--text-encoder", "tower"), "'cat'"),
         (("--text", " "), "empty"),
         (("--point", "1,2", "--device", "abacus"), "abacus"),
         (("--point", "1,2", "--precision", "exact"), "exact"),
