@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from sam_plugins.datasets.labelled import LabelledImage
+from sam_plugins.errors import InvalidPromptError
 from sam_plugins.evaluation.prompts import Protocol, measure
 from sam_plugins.evaluation.sets import Sample
 from sam_plugins.modeling.sam import Sam
@@ -159,10 +160,14 @@ class Keeper:
         due = now - self.validated > max(LEAST_PAUSE, self.cost / VALIDATION_SHARE)
         if not (over or due):
             return False
-        found = validate(
-            cast(Sam, run.model), self.held_out, most=self.most, step=run.step,
-            seconds=now - self.start,
-        )  # fmt: skip
+        try:
+            found = validate(
+                cast(Sam, run.model), self.held_out, most=self.most, step=run.step,
+                seconds=now - self.start,
+            )  # fmt: skip
+        except InvalidPromptError:
+            # Logits that are no numbers are no prompt. The next loss will tell, with its batch.
+            return over
         self.seen.append(found)
         self.validated = time.monotonic()
         self.cost = self.validated - now

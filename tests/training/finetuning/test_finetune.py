@@ -12,7 +12,7 @@ from sam_plugins.cli.main import run as command
 from sam_plugins.datasets.labelled import DataError, LabelledImage
 from sam_plugins.errors import SamPluginsError
 from sam_plugins.masks import rle
-from sam_plugins.training.finetuning import FinetuneSettings, finetune
+from sam_plugins.training.finetuning import FinetuneSettings, finetune, validation
 from sam_plugins.training.finetuning.finetune import split
 from tests.training.tiny import easy_image, tiny_model
 
@@ -117,7 +117,13 @@ def test_the_command_writes_a_model_that_can_be_used_and_a_report(tmp_path, caps
     assert command([*asked, "--out", str(tmp_path / "mask.png")]) == 0
 
 
-def test_a_loss_that_is_not_a_number_leaves_the_model_of_an_earlier_run(tmp_path, capsys):
+@pytest.mark.parametrize("measured_after_each_step", [False, True])
+def test_a_loss_that_is_not_a_number_leaves_the_model_of_an_earlier_run(
+    tmp_path, capsys, monkeypatch, measured_after_each_step
+):
+    if measured_after_each_step:
+        monkeypatch.setattr(validation, "LEAST_PAUSE", 0)
+        monkeypatch.setattr(validation, "VALIDATION_SHARE", 1e9)
     write_set(tmp_path / "data", 3)
     out = tmp_path / "mine.safetensors"
     out.write_bytes(b"earlier")
