@@ -304,9 +304,14 @@ class Controller(QObject):
         view = self.view()
         if view is not None and self.session is not None and self.session.prompts.empty:
             self.status.emit("Encoding the image ...")
-            self.asking.embed(
-                view, lambda: self.status.emit("Ready: click on an object"), self.failed
-            )
+            self.asking.embed(view, lambda: self._embedded(view.visible), self.failed)
+
+    def _embedded(self, visible: Any) -> None:
+        self.status.emit("Ready: click on an object")
+        # napari knows what is seen once it has drawn it, which may come after the camera's event.
+        view = self.view()
+        if view is not None and view.visible != visible:
+            self._settling.start()
 
     def cancel(self) -> None:
         """Stop everything that runs in the background."""

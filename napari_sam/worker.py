@@ -136,7 +136,7 @@ class Worker(QObject):
                     task.cancel()
 
     def busy(self, kind: str | None = None) -> bool:
-        """Whether a job waits or runs.
+        """Whether a job waits, runs or is not delivered yet.
 
         Parameters
         ----------
@@ -198,15 +198,16 @@ class Worker(QObject):
             task.cancel()
         except Exception as error:
             problem = error
-        with self._wake:
-            self._running.pop(task.kind, None)
-            if self._closed:
-                return
-        self._finished.emit(task, result, problem)
+        # It counts as running until the window has its result.
+        if not self._closed:
+            self._finished.emit(task, result, problem)
 
     def _deliver(self, task: Task, result: Any, problem: Exception | None) -> None:
         if self._closed:
             return
+        with self._wake:
+            if self._running.get(task.kind) is task:
+                del self._running[task.kind]
         self.ended.emit(task.kind)
         if task.cancelled:
             return

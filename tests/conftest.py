@@ -35,6 +35,14 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True)
+def own_threads() -> Iterator[None]:
+    """A test that sets the number of processor threads sets it for itself alone."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="session")
 def tiny_sam() -> Sam:
     """SAM with a narrow encoder of two blocks (one windowed, one global) and a frame of 128.

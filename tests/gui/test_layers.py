@@ -254,6 +254,20 @@ def test_the_last_session_is_restored(open_widget, coins):
     assert len(again.session.objects) == 2
 
 
+def test_what_napari_draws_late_is_looked_at_nevertheless(open_widget, coins):
+    large = np.tile(coins[0], (12, 12))
+    window = open_widget(Image(large, name="large"))
+    camera = camera_of(window.viewer)
+    camera.center = (0.0, 5 * 303 + 150, 5 * 384 + 190)
+    camera.zoom = 2
+    # As if the camera had settled before anything was drawn: the whole is what was seen last.
+    window.controller._settling.stop()
+    window.controller.embed()
+    window.idle()
+    x0, y0, x1, y1 = window.controller.asking.region
+    assert max(x1 - x0, y1 - y0) < 1200
+
+
 def test_a_large_image_is_looked_at_where_one_zooms(open_widget, coins):
     image, masks = coins
     large = np.tile(image, (12, 12)).astype(np.uint16) * 7

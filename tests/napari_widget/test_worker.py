@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import pytest
 
@@ -81,6 +82,31 @@ def test_a_long_job_can_be_cancelled(worker, qtbot):
     qtbot.waitUntil(lambda: bool(ended))
     assert not seen
     assert not worker.busy()
+
+
+def test_it_is_busy_until_the_window_has_the_result(worker, qtbot):
+    seen, done = [], threading.Event()
+
+    def job(task):
+        done.set()
+        return 1
+
+    worker.submit("click", job, seen.append, refuse)
+    assert done.wait(10)
+    time.sleep(0.05)  # the window does nothing meanwhile, so that nothing can be delivered
+    assert worker.busy("click")
+    qtbot.waitUntil(lambda: not worker.busy())
+    assert seen == [1]
+
+
+def test_a_result_that_is_not_delivered_yet_can_be_cancelled(worker, qtbot):
+    seen, done = [], threading.Event()
+    worker.submit("click", lambda task: done.set(), seen.append, refuse)
+    assert done.wait(10)
+    time.sleep(0.05)
+    worker.submit("click", lambda task: 2, seen.append, refuse)
+    qtbot.waitUntil(lambda: not worker.busy())
+    assert seen == [2]
 
 
 def test_what_goes_wrong_is_told(worker, qtbot):
