@@ -8,57 +8,87 @@ by line, in loops that a compiler can vectorise.
 import numpy as np
 from numba import njit
 
-# What is known of a stretch: all logits below the lowest threshold, above the highest, neither.
-BACKGROUND, FOREGROUND, MIXED = 0, 1, 2
+# What is known of logits: neither, all below the lowest threshold, all above the highest. Of logits
+# taken together, the bits that all have tell it.
+MIXED, BACKGROUND, FOREGROUND = 0, 1, 2
+
+# Eight of them, or eight pixels of a line, are looked at as one word.
+WORD = 8
+ONES = np.uint64(0x0101010101010101)
+
+# A word with byte j alone set to 1, times this: j, in the highest byte.
+BYTE_OF = np.uint64(0x0001020304050607)
+
+# Bits of a byte.
+EIGHT = np.uint64(8)
 
 # Decided stretches of fewer bands between undecided ones are interpolated as well: longer loops.
 FEWEST_BANDS = 4
 
 
 @njit(cache=True, nogil=True)
-def _decide(logits, a, b, bands, low, high, cells, kinds):
-    """Tell of each band, for image lines between the logits' lines ``a`` and ``b``, what is known.
+def _classify(logits, low, high):
+    """Tell what is known of each logit: (lines, cells, padded to whole words), uint8.
 
     Interpolated values stay between those that they come from. The margin is for the rounding of
     the interpolation itself.
     """
-    least, most = cells
-    first, last = bands[2], bands[3]
-    for cell in range(logits.shape[1]):
-        least[cell] = most[cell] = logits[a, cell]
-    for line in range(a + 1, b + 1):
-        for cell in range(logits.shape[1]):
-            least[cell] = min(least[cell], logits[line, cell])
-            most[cell] = max(most[cell], logits[line, cell])
-    for band in range(len(first)):
-        smallest, largest = least[first[band]], most[first[band]]
-        for cell in range(first[band] + 1, last[band] + 1):
-            smallest, largest = min(smallest, least[cell]), max(largest, most[cell])
-        margin = np.float32(1e-5) * max(abs(smallest), abs(largest))
-        kinds[band] = MIXED
-        if largest + margin <= low:
-            kinds[band] = BACKGROUND
-        if smallest - margin > high:
-            kinds[band] = FOREGROUND
+    lines, cells = logits.shape
+    # Magnitudes as integers, which are in the same order; not-a-number is the largest.
+    bits, largest = logits.view(np.int32), np.zeros(1, np.int32)
+    for line in range(lines):
+        most = np.int32(0)
+        for cell in range(cells):
+            most = max(most, np.int32(bits[line, cell] & np.int32(0x7FFFFFFF)))
+        largest[0] = max(largest[0], most)
+    margin = np.float32(1e-5) * largest.view(np.float32)[0]
+    kinds = np.zeros((lines, -(-cells // WORD) * WORD), np.uint8)
+    for line in range(lines):
+        for cell in range(cells):
+            value = logits[line, cell]
+            # Comparisons with not-a-number are false: what is not known is interpolated.
+            below, above = value + margin <= low, value - margin > high
+            kinds[line, cell] = np.uint8(below) + np.uint8(2) * np.uint8(above)
+    return kinds
 
 
 @njit(cache=True, nogil=True)
-def _join(kinds, kind, start, stop):
-    """Join neighbouring bands of one kind to stretches: how many, and which bands they are."""
-    count, band = 0, 0
-    while band < len(kinds):
-        end = band + 1
-        while end < len(kinds) and kinds[end] == kinds[band]:
-            end += 1
-        this = kinds[band]
-        if this != MIXED and end - band < FEWEST_BANDS:
-            this = MIXED
-        if count and kind[count - 1] == this:
-            stop[count - 1] = end
-        else:
-            kind[count], start[count], stop[count] = this, band, end
-            count += 1
-        band = end
+def _stretches(kinds, a, b, bands, known, kind, begin, end):
+    """Part the bands of image lines between the logits' lines ``a`` and ``b`` by what is known.
+
+    Returns how many stretches there are; kind, first band and last band + 1 of each are set.
+    """
+    words, together = kinds.view(np.uint64), known.view(np.uint64)
+    for word in range(len(together)):
+        common = words[a, word]
+        for line in range(a + 1, b + 1):
+            common &= words[line, word]
+        together[word] = common
+    opens, closes = bands[6], bands[7]
+    cells, count, band, cell = len(opens), 0, 0, 0
+    while cell < cells:
+        this = known[cell]
+        whole = ONES * np.uint64(this)
+        stop = cell + 1
+        while stop < cells:
+            if stop % WORD == 0 and together[stop // WORD] == whole:
+                stop += WORD
+            elif known[stop] == this:
+                stop += 1
+            else:
+                break
+        stop = min(stop, cells)
+        first, last = opens[cell], closes[stop - 1]
+        if this != MIXED and last - first >= FEWEST_BANDS:
+            if first > band:
+                kind[count], begin[count], end[count] = MIXED, band, first
+                count += 1
+            kind[count], begin[count], end[count] = this, first, last
+            count, band = count + 1, last
+        cell = stop
+    if band < len(bands[0]):
+        kind[count], begin[count], end[count] = MIXED, band, len(bands[0])
+        count += 1
     return count
 
 
@@ -101,8 +131,39 @@ def _count(values, start, stop, low, middle, high, inside):
         above_low += value > low
         above_middle += value > middle
         above_high += value > high
-        inside[i] = value > middle
+        inside[i] = np.uint8(value > middle)
     return above_low, above_middle, above_high
+
+
+@njit(cache=True, nogil=True)
+def _cross(inside, words, start, stop, base, runs, at):
+    """Add a run wherever a line enters or leaves the mask between two positions.
+
+    The line's pixels are the bytes of ``inside`` behind its first word. ``at`` is, and is given back
+    as: number of runs, begin of the next, whether it lies in the mask, first and last position that
+    does.
+    """
+    count, begun, state, i_min, i_max = at
+    inside[WORD + start - 1] = state
+    first, last = (WORD + start) // WORD, (WORD + stop - 1) // WORD
+    for index in range(first, last + 1):
+        word = words[index]
+        word ^= (word << EIGHT) | (words[index - 1] >> np.uint64(56))
+        if index == first:
+            word &= ~np.uint64(0) << (EIGHT * np.uint64(start % WORD))
+        if index == last:
+            word &= ~np.uint64(0) >> (EIGHT * np.uint64(-stop % WORD))
+        while word:
+            lowest = word & (~word + np.uint64(1))
+            word ^= lowest
+            i = WORD * (index - 1) + np.int64((lowest * BYTE_OF) >> np.uint64(56))
+            if state:
+                i_max = max(i_max, i - 1)
+            else:
+                i_min = min(i_min, i)
+            runs[count] = base + i - begun
+            count, begun, state = count + 1, base + i, not state
+    return count, begun, state, i_min, i_max
 
 
 @njit(cache=True, nogil=True)
@@ -119,7 +180,8 @@ def trace(logits, outer, outer_frame, outer_bands, inner, inner_frame, inner_ban
     outer_frame, inner_frame : for each frame position: two low-resolution positions, weight
     outer_bands, inner_bands : stretches of positions that depend on the same low-resolution
         positions: first and last + 1, first and last low-resolution position, first frame
-        position and last + 1
+        position and last + 1; and for each low-resolution position: the first band from it on, and
+        how many bands end with it
     low, middle, high : thresholds
     full, offset : (outer, inner) size of the full image, and where this image lies in it
 
@@ -131,14 +193,16 @@ def trace(logits, outer, outer_frame, outer_bands, inner, inner_frame, inner_ban
     o0, o1, o_weight = outer
     start, stop, f_start, f_stop = inner_bands[0], inner_bands[1], inner_bands[4], inner_bands[5]
     lines, length, cells = len(o0), len(inner[0]), logits.shape[1]
-    extremes = np.empty(cells, np.float32), np.empty(cells, np.float32)
-    kinds = np.empty(len(start), np.int64)
-    kind, begin, end = np.empty_like(kinds), np.empty_like(kinds), np.empty_like(kinds)
+    kinds = _classify(logits, low, high)
+    known = np.empty(kinds.shape[1], np.uint8)
+    kind, begin, end = np.empty_like(start), np.empty_like(start), np.empty_like(start)
     coarse = np.empty(cells, np.float32)
     frame_lines = np.empty((2, len(inner_frame[0])), np.float32)
     blended = np.empty(len(inner_frame[0]), np.float32)
     values = np.empty(length, np.float32)
-    inside = np.empty(length, np.bool_)
+    # Pixels begin behind a word, so that each has one before it.
+    inside = np.zeros((length // WORD + 2) * WORD, np.uint8)
+    words, pixels = inside.view(np.uint64), inside[WORD:]
     runs = np.empty(1024, np.int64)
     count, begun, state = 0, 0, False
     area, above_high, above_low = 0, 0, 0
@@ -146,8 +210,7 @@ def trace(logits, outer, outer_frame, outer_bands, inner, inner_frame, inner_ban
     cut_inner = full[1] != length
     for group in range(len(outer_bands[0])):
         a, b = outer_bands[2][group], outer_bands[3][group]
-        _decide(logits, a, b, inner_bands, low, high, extremes, kinds)
-        stretches = _join(kinds, kind, begin, end)
+        stretches = _stretches(kinds, a, b, inner_bands, known, kind, begin, end)
         stands = np.full(2, -1)
         for o in range(outer_bands[0][group], outer_bands[1][group]):
             if count + length + 4 > len(runs):
@@ -185,22 +248,16 @@ def trace(logits, outer, outer_frame, outer_bands, inner, inner_frame, inner_ban
                 first = begin[each], end[each] - 1
                 _blend(above, below, o_weight[o], blended, f_start[first[0]], f_stop[first[1]])
                 _stretch(blended, inner, values, i, last)
-                counts = _count(values, i, last, low, middle, high, inside)
+                counts = _count(values, i, last, low, middle, high, pixels)
                 above_low, area, above_high = (
                     above_low + counts[0], area + counts[1], above_high + counts[2])  # fmt: skip
                 if counts[1] == 0 and not state:
                     continue
-                if inside[i]:
+                if pixels[i]:
                     i_min = min(i_min, i)
-                while i < last:
-                    if inside[i] != state:
-                        if state:
-                            i_max = max(i_max, i - 1)
-                        else:
-                            i_min = min(i_min, i)
-                        runs[count] = base + i - begun
-                        count, begun, state = count + 1, base + i, not state
-                    i += 1
+                at = count, begun, state, i_min, i_max
+                at = _cross(inside, words, i, last, base, runs, at)
+                count, begun, state, i_min, i_max = at
             if state:
                 i_max = length - 1
             if area > before:
@@ -231,17 +288,19 @@ def paint(logits, outer, outer_frame, outer_bands, inner, inner_frame, inner_ban
     """
     o0, o1, o_weight = outer
     start, stop, f_start, f_stop = inner_bands[0], inner_bands[1], inner_bands[4], inner_bands[5]
-    cells, length, frame_length = logits.shape[1], len(inner[0]), len(inner_frame[0])
-    extremes = np.empty(cells, np.float32), np.empty(cells, np.float32)
-    kinds = np.empty(len(start), np.int64)
-    kind, begin, end = np.empty_like(kinds), np.empty_like(kinds), np.empty_like(kinds)
-    upper, lower = np.empty(frame_length, np.float32), np.empty(frame_length, np.float32)
+    length, frame_length = len(inner[0]), f_stop[-1]
+    kinds = _classify(logits, middle, middle)
+    known = np.empty(kinds.shape[1], np.uint8)
+    kind, begin, end = np.empty_like(start), np.empty_like(start), np.empty_like(start)
+    # The two lines of logits that are interpolated between, at the frame's positions.
+    wide, wide_stands = np.empty((2, frame_length), np.float32), np.full(2, -1)
     frame_line = np.empty(frame_length, np.float32)
     image_lines = np.empty((2, length), np.float32)
     for group in range(len(outer_bands[0])):
         a, b = outer_bands[2][group], outer_bands[3][group]
-        _decide(logits, a, b, inner_bands, middle, middle, extremes, kinds)
-        stretches = _join(kinds, kind, begin, end)
+        stretches = _stretches(kinds, a, b, inner_bands, known, kind, begin, end)
+        if stretches == 1 and kind[0] == BACKGROUND:
+            continue
         stands = np.full(2, -1)
         for o in range(outer_bands[0][group], outer_bands[1][group]):
             for line in (o0[o], o1[o]):
@@ -252,9 +311,12 @@ def paint(logits, outer, outer_frame, outer_bands, inner, inner_frame, inner_ban
                 for each in range(stretches):
                     if kind[each] != MIXED:
                         continue
+                    for row in (p, q):
+                        if wide_stands[row & 1] != row:
+                            wide_stands[row & 1] = row
+                            _stretch(logits[row], inner_frame, wide[row & 1], 0, frame_length)
                     first, last = f_start[begin[each]], f_stop[end[each] - 1]
-                    _stretch(logits[p], inner_frame, upper, first, last)
-                    _stretch(logits[q], inner_frame, lower, first, last)
+                    upper, lower = wide[p & 1], wide[q & 1]
                     _blend(upper, lower, outer_frame[2][line], frame_line, first, last)
                     _stretch(frame_line, inner, image_lines[line & 1],
                              start[begin[each]], stop[end[each] - 1])  # fmt: skip

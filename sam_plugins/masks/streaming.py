@@ -236,7 +236,7 @@ class _Axis(NamedTuple):
     def of(cls, to_frame: tuple[int, int], to_image: tuple[int, int]) -> _Axis:
         """From the lengths (logits, frame) and (part of the frame, image)."""
         image, frame = _positions(*to_image), _positions(*to_frame)
-        return cls(image, frame, _bands(image, frame))
+        return cls(image, frame, _bands(image, frame, to_frame[0]))
 
 
 def _positions(source: int, target: int) -> Positions:
@@ -256,11 +256,14 @@ def _positions(source: int, target: int) -> Positions:
     return first, np.minimum(first + np.uint32(1), last), weight
 
 
-def _bands(image: Positions, frame: Positions) -> tuple[NDArray[np.int64], ...]:
-    """Stretches of positions that depend on the same low-resolution positions."""
+def _bands(image: Positions, frame: Positions, cells: int) -> tuple[NDArray[np.int64], ...]:
+    """Stretches of positions that depend on the same low-resolution positions, of which are n."""
     low, high = frame[0][image[0]], frame[1][image[1]]
     change = np.flatnonzero((np.diff(low) != 0) | (np.diff(high) != 0)) + 1
     start = np.concatenate([[0], change])
     stop = np.concatenate([change, [len(low)]])
-    found = (start, stop, low[start], high[start], image[0][start], image[1][stop - 1] + 1)
+    first, last = low[start], high[start]
+    opens = np.searchsorted(first, np.arange(cells), side="left")
+    closes = np.searchsorted(last, np.arange(cells), side="right")
+    found = (start, stop, first, last, image[0][start], image[1][stop - 1] + 1, opens, closes)
     return tuple(each.astype(np.int64) for each in found)

@@ -50,6 +50,22 @@ def test_a_mask_is_the_thresholded_upsampling(size, kind):
         np.testing.assert_array_equal(found[sure], (full > 0)[sure])
 
 
+def test_logits_that_are_no_numbers_or_endless_are_interpolated_like_others():
+    frame = Frame((300, 400), 1024, 4)
+    logits = logits_for(frame, 3)[:1]
+    rng = np.random.default_rng(3)
+    for value in (np.nan, np.inf, -np.inf, 1e30):
+        y, x = rng.integers(0, (190, 250))
+        logits[0, y : y + 3, x : x + 3] = value
+    with np.errstate(invalid="ignore"):
+        full = whole(logits, frame).numpy()[0]
+    sure = ~(np.abs(full) < 1e-4)
+    np.testing.assert_array_equal(mask_at_image_size(logits[0], frame)[sure], (full > 0)[sure])
+    summary = summarize(logits, frame)
+    decoded = coco.decode(summary.rles[0]).astype(bool)
+    np.testing.assert_array_equal(decoded[sure], (full > 0)[sure])
+
+
 @given(st.integers(0, 2**32 - 1), st.integers(2, 90), st.integers(2, 90))
 def test_summaries_are_the_references(seed, height, width):
     frame = Frame((height, width), 64, 4)

@@ -24,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     recipe = Recipe()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("runs/text_tower"))
-    parser.add_argument("--examples", type=int, default=2750, help="scenes that are made first")
+    parser.add_argument("--examples", type=int, default=4500, help="scenes that are made first")
     parser.add_argument("--steps", type=int, default=recipe.steps)
     parser.add_argument("--scenes", type=int, default=recipe.scenes, help="a batch")
     parser.add_argument("--threads", type=int, default=1, help="never more than are free")

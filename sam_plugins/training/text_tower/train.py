@@ -44,7 +44,7 @@ class Recipe:
         Of everything.
     """
 
-    steps: int = 2600
+    steps: int = 7000
     scenes: int = 10
     captions: int = 6
     lr: float = 3e-3
