@@ -77,7 +77,9 @@ class ImageEncoderViT(nn.Module):
         """
         check_frame(x.shape, self.patch_size)
         x = self.patch_embed(x.to(self.pos_embed.dtype))  # (B, h, w, D)
-        x = x + self._positions(x.shape[1], x.shape[2]).to(x.dtype)
+        # The sum that the blocks add to stays in the weights' precision: in half precision, which
+        # autocast would give it, it would round at each block, a quarter of the whole error.
+        x = x.to(self.pos_embed.dtype) + self._positions(x.shape[1], x.shape[2])
         for block in self.blocks:
             x = block(x)
         return self.neck(x.permute(0, 3, 1, 2))  # (B, C, h, w)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sam_plugins.modeling.cpu import linear, runs_eagerly_on_cpu
+from sam_plugins.modeling.cpu import gelu_, linear, runs_eagerly_on_cpu
 from sam_plugins.modeling.image_side import ImageSide, few
 from sam_plugins.modeling.layers import MLP, LayerNorm2d
 from sam_plugins.modeling.two_way_transformer import TwoWayTransformer
@@ -164,11 +164,12 @@ class MaskDecoder(nn.Module):
         """What is computed once for all prompts without a mask about one image, on a CPU."""
         tokens = 1 + self.num_mask_tokens + sparse.shape[1]
         shared = runs_eagerly_on_cpu(images) and len(images) == len(dense) == 1
-        if not shared or images.dtype != torch.float32 or not few(self.transformer, tokens):
+        same = dense.stride()[-2:] == (0, 0)  # everywhere, as without a mask
+        if not (shared and same and images.dtype == torch.float32 and few(self.transformer, tokens)):
             return None
-        image, side = images + dense, self._kept_side
-        if side is None or not side.fits(self.transformer, image, image_pe):
-            self._kept_side = side = ImageSide.of(self.transformer, image, image_pe)
+        parts, side = (self.transformer, images, dense[..., :1, :1], image_pe), self._kept_side
+        if side is None or not side.fits(*parts):
+            self._kept_side = side = ImageSide.of(*parts)
         return side
 
     def _predict(
@@ -192,20 +193,20 @@ class MaskDecoder(nn.Module):
         weights = torch.stack(
             [self.output_hypernetworks_mlps[i](mask_tokens[:, i]) for i in chosen], dim=1
         )  # (B, K, C / 8)
-        masks = weights @ self._upscale(keys).transpose(1, 2)  # (B, K, 16 h * w)
+        masks = weights @ self._upscale(keys).mT  # (B, K, 16 h * w)
         return _in_place(masks, grid), self.iou_prediction_head(iou_token)[:, tokens]
 
     def _upscale(self, keys: Tensor) -> Tensor:
-        """Image tokens (B, h * w, C) to 16 finer ones each: (B, 16 h * w, C / 8).
+        """N image tokens (B, N, C) to 16 finer ones each: (B, 16 N, C / 8).
 
         A transposed convolution whose kernel is as large as its stride is a linear layer from each
         token to 2 x 2 finer ones. They are kept side by side, and put in their places only when
         they have become the few channels of the masks.
         """
         first, norm, _, second, _ = cast(_Upscaling, tuple(self.output_upscaling))
-        x = _upscale_tokens(first, keys)  # (B, 4 h * w, C / 4)
+        x = _upscale_tokens(first, keys)  # (B, 4 N, C / 4)
         x = functional.layer_norm(x, norm.weight.shape, norm.weight, norm.bias, norm.eps)
-        return functional.gelu(_upscale_tokens(second, functional.gelu(x)))
+        return gelu_(_upscale_tokens(second, gelu_(x)))
 
 
 _Upscaling = tuple[nn.ConvTranspose2d, LayerNorm2d, nn.Module, nn.ConvTranspose2d, nn.Module]

@@ -12,7 +12,7 @@ from segment_anything.modeling import ImageEncoderViT as ReferenceEncoder
 
 from sam_plugins.modeling import CONFIGS, ViTConfig
 from sam_plugins.modeling.image_encoder import ImageEncoderViT
-from sam_plugins.modeling.relative_attention import relative_positions
+from sam_plugins.modeling.relative_attention import grid_attention, relative_positions
 
 TOLERANCE = 1e-4
 # The released widths and heads, two blocks: one with windows, one global.
@@ -191,3 +191,16 @@ def test_relative_positions_are_those_of_the_distances():
     table = torch.arange(7.0)[:, None]  # distances -3 .. 3
     expected = [[3 + query - key for key in range(4)] for query in range(4)]
     assert relative_positions(table, 4)[..., 0].tolist() == expected
+
+
+def test_attention_of_windows_in_half_precision_is_that_in_float32(relative_error):
+    height, width, heads, head_dim = 5, 9, 3, 8
+    qkv = frames(4, height, width, 3 * heads * head_dim)
+    tables = [frames(2 * side - 1, head_dim, seed=side) for side in (height, width)]
+    with torch.inference_mode():
+        expected = grid_attention(qkv, heads, *tables)
+        half = grid_attention(qkv.bfloat16(), heads, *(table.bfloat16() for table in tables))
+        swapped = grid_attention(qkv, heads, *(table.flip(0) for table in tables))
+    assert 0 < relative_error(half, expected) < 0.02
+    # The positions matter that much here.
+    assert relative_error(swapped, expected) > 0.2
