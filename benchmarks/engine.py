@@ -1,4 +1,4 @@
-"""Encoding, one click, 64 clicks and automatic masks with ViT-B, beside the peers.
+"""Encoding, one click, 64 clicks and automatic masks with ViT-B or others, beside the peers.
 
 Random weights, the same for all; real photographs. Thresholds of the automatic masks are set to
 quantiles of the scores, so that as many candidates survive as with trained weights (a third by
@@ -32,16 +32,16 @@ def photograph(megapixels: float) -> np.ndarray:
     return np.asarray(image.resize(size, Image.Resampling.BICUBIC))
 
 
-def prepare(folder: Path) -> tuple[Path, tuple[float, float]]:
-    """Write random ViT-B weights; find thresholds that a realistic share of masks passes."""
+def prepare(folder: Path, name: str) -> tuple[Path, tuple[float, float]]:
+    """Write a model's random weights; find thresholds that a realistic share of masks passes."""
     import torch
 
     from sam_plugins import AutomaticSettings, Predictor, propose
     from sam_plugins.modeling import build_sam
 
     torch.manual_seed(0)
-    model = build_sam("vit_b")
-    weights = folder / "vit_b.pth"
+    model = build_sam(name)
+    weights = folder / f"{name}.pth"
     torch.save(model.state_dict(), weights)
     everything = AutomaticSettings(
         points_per_side=8, pred_iou_thresh=-1e9, stability_score_thresh=0
@@ -72,6 +72,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS))
     parser.add_argument("--tools", nargs="+", choices=list(TOOLS), default=list(TOOLS))
+    parser.add_argument("--model", default="vit_b", help="the peers know SAM's own alone")
     parser.add_argument("--megapixels", type=float, default=2.16)
     parser.add_argument("--name", default="engine", help="of the file in benchmarks/results")
     parser.add_argument("--tool", choices=list(TOOLS), help=argparse.SUPPRESS)
@@ -85,7 +86,7 @@ def main(argv: list[str] | None = None) -> None:
         return
     rows = []
     with tempfile.TemporaryDirectory() as folder:
-        weights, thresholds = prepare(Path(folder))
+        weights, thresholds = prepare(Path(folder), arguments.model)
         for task in arguments.tasks:
             turns = 1 if arguments.quick or task == "automatic" else arguments.turns
             found: dict[str, list[dict[str, float]]] = {tool: [] for tool in arguments.tools}

@@ -139,9 +139,9 @@ def _count(values, start, stop, low, middle, high, inside):
 def _cross(inside, words, start, stop, base, runs, at):
     """Add a run wherever a line enters or leaves the mask between two positions.
 
-    The line's pixels are the bytes of ``inside`` behind its first word. ``at`` is, and is given back
-    as: number of runs, begin of the next, whether it lies in the mask, first and last position that
-    does.
+    The line's pixels are the bytes of ``inside`` behind its first word. ``at`` is, and is given
+    back as: number of runs, begin of the next, whether it lies in the mask, first and last position
+    that does.
     """
     count, begun, state, i_min, i_max = at
     inside[WORD + start - 1] = state

@@ -19,7 +19,6 @@ from sam_plugins.modeling.two_way_transformer import (
     TwoWayTransformer,
 )
 
-
 # Of a map that is the same object as before, one place in so many along each axis is looked at.
 SAMPLED = 8
 

@@ -164,8 +164,10 @@ class MaskDecoder(nn.Module):
         """What is computed once for all prompts without a mask about one image, on a CPU."""
         tokens = 1 + self.num_mask_tokens + sparse.shape[1]
         shared = runs_eagerly_on_cpu(images) and len(images) == len(dense) == 1
-        same = dense.stride()[-2:] == (0, 0)  # everywhere, as without a mask
-        if not (shared and same and images.dtype == torch.float32 and few(self.transformer, tokens)):
+        constant = dense.stride()[-2:] == (0, 0)  # as without a mask
+        if not (shared and constant and images.dtype == torch.float32):
+            return None
+        if not few(self.transformer, tokens):
             return None
         parts, side = (self.transformer, images, dense[..., :1, :1], image_pe), self._kept_side
         if side is None or not side.fits(*parts):

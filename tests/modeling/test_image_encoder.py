@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from segment_anything.modeling import ImageEncoderViT as ReferenceEncoder
 
-from sam_plugins.modeling import CONFIGS, ViTConfig
+from sam_plugins.modeling import CONFIGS, ViTConfig, relative_attention
 from sam_plugins.modeling.image_encoder import ImageEncoderViT
 from sam_plugins.modeling.relative_attention import grid_attention, relative_positions
 
@@ -193,7 +193,9 @@ def test_relative_positions_are_those_of_the_distances():
     assert relative_positions(table, 4)[..., 0].tolist() == expected
 
 
-def test_attention_of_windows_in_half_precision_is_that_in_float32(relative_error):
+@pytest.mark.parametrize("pairs", [2**21, 2 * 45**2, 100])  # all at once, by heads, by queries
+def test_attention_in_half_precision_is_that_in_float32(pairs, relative_error, monkeypatch):
+    monkeypatch.setattr(relative_attention, "FOLDED_PAIRS", pairs)
     height, width, heads, head_dim = 5, 9, 3, 8
     qkv = frames(4, height, width, 3 * heads * head_dim)
     tables = [frames(2 * side - 1, head_dim, seed=side) for side in (height, width)]
