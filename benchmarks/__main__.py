@@ -3,7 +3,16 @@
 import argparse
 import importlib
 
-NAMES = ("engine", "postprocessing", "lite", "training", "finetuning", "napari", "label_studio")
+NAMES = (
+    "engine",
+    "postprocessing",
+    "lite",
+    "tricks",
+    "training",
+    "finetuning",
+    "napari",
+    "label_studio",
+)
 
 
 def main() -> None:

@@ -63,6 +63,13 @@ class Ours:
         prompts = [Prompt(points=point[None]) for point in click_points(self.image, 64)]
         return [answer.masks for answer in self.predictor.predict_batch(self.embedding, prompts)]
 
+    def streamed(self) -> Any:
+        from sam_plugins import Prompt
+
+        prompts = [Prompt(points=point[None]) for point in click_points(self.image, 64)]
+        answers = self.predictor.predict_batch(self.embedding, prompts)
+        return [int(answer.mask(i).sum()) for answer in answers for i in range(len(answer))]
+
     def automatic(self) -> Any:
         from sam_plugins import generate
 
@@ -159,6 +166,7 @@ class Transformers:
         )
 
 
+OWN_TOOLS = ("sam-plugins", "sam-plugins float32")
 TOOLS: dict[str, Callable[[Path, Image, tuple[float, float]], Tool]] = {
     "sam-plugins": lambda *a: Ours(*a, precision="auto"),
     "sam-plugins float32": lambda *a: Ours(*a, precision="float32"),

@@ -1,0 +1,138 @@
+"""Write the figures in ``results/`` into the documentation: ``python -m benchmarks.pages``.
+
+A table stands between ``<!-- results: NAME -->`` and ``<!-- end -->``; NAME is one of `TABLES`.
+"""
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.measure import RESULTS
+
+PAGE = RESULTS.parents[1] / "docs" / "benchmarks.md"
+BLOCK = re.compile(r"(<!-- results: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+TASKS = {
+    "encode": "encode an image",
+    "click": "one click, three masks",
+    "clicks": "64 clicks, three masks each",
+    "streamed": "64 clicks, one mask after the other",
+    "automatic": "automatic masks, 32 x 32 points",
+}
+Rows = list[dict[str, Any]]
+
+
+def read(name: str) -> Rows:
+    """The rows of a file of results."""
+    found: Rows = json.loads((RESULTS / f"{name}.json").read_text())["rows"]
+    return found
+
+
+def seconds(value: float) -> str:
+    """A time, in the unit that suits it."""
+    return f"{1000 * value:.3g} ms" if value < 1 else f"{value:.3g} s"
+
+
+def times(row: dict[str, Any]) -> str:
+    """How many times faster than the reference, where that was measured."""
+    return f"{row['speed-up']:.1f}" if row.get("speed-up") else ""
+
+
+def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def engine() -> str:
+    """ViT-B beside the peers."""
+    head = ["task", "tool", "time", "processor time", "memory", "times faster"]
+    return markdown(
+        head,
+        [
+            [
+                TASKS[row["task"]],
+                row["tool"],
+                seconds(row["seconds"]),
+                seconds(row["cpu_seconds"]),
+                f"{row['added_mb']:.0f} MB",
+                times(row),
+            ]
+            for row in read("engine")
+        ],
+    )
+
+
+def postprocessing() -> str:
+    """From logits to masks."""
+    head = ["masks", "image", "tool", "a mask", "memory", "times faster"]
+    return markdown(
+        head,
+        [
+            [
+                row["masks"],
+                row["image"],
+                row["tool"],
+                f"{row['ms_a_mask']:.1f} ms",
+                f"{row['added_mb']:.0f} MB",
+                times(row),
+            ]
+            for row in read("postprocessing")
+        ],
+    )
+
+
+def lite() -> str:
+    """The shipped model by itself."""
+    rows = read("lite")
+    tasks = [name.removesuffix(", ms") for name in rows[0] if name.endswith(", ms")]
+    head = ["photograph", *tasks]
+    return markdown(
+        head,
+        [
+            [f"{row['side']} x {row['side']}", *(seconds(row[f"{t}, ms"] / 1000) for t in tasks)]
+            for row in rows
+        ],
+    )
+
+
+def tricks() -> str:
+    """What each trick brings."""
+    head = ["trick", "task", "without", "with", "times faster", "difference in the result"]
+    return markdown(
+        head,
+        [
+            [
+                row["trick"],
+                row["task"],
+                seconds(row["without, ms"] / 1000),
+                seconds(row["with, ms"] / 1000),
+                f"{row['times faster']:.2f}",
+                f"{row['difference']:.1g}" if row["difference"] else "none",
+            ]
+            for row in read("tricks")
+        ],
+    )
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "engine": engine,
+    "postprocessing": postprocessing,
+    "lite": lite,
+    "tricks": tricks,
+}
+
+
+def filled(text: str) -> str:
+    """A page with its tables made anew."""
+    return BLOCK.sub(lambda found: found[1] + TABLES[found[2]]() + found[3], text)
+
+
+def main(page: Path = PAGE) -> None:
+    """Rewrite the page."""
+    page.write_text(filled(page.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,158 @@
+"""What each trick brings: the same task with and without it, in turns in one process.
+
+ViT-B with random weights, and ``lite``. The difference is the norm of what changes in the result,
+over the norm of the result.
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import skimage
+import torch
+from torch.nn import functional
+
+from benchmarks.engine import photograph
+from benchmarks.measure import save, table
+from sam_plugins import Predictor, Prompt
+from sam_plugins.masks import streaming
+from sam_plugins.modeling import (
+    build_sam,
+    cpu,
+    image_encoder,
+    lite,
+    mask_decoder,
+    relative_attention,
+    two_way_transformer,
+)
+
+COLUMNS = ["trick", "task", "without, ms", "with, ms", "times faster", "difference"]
+
+
+@dataclass(frozen=True)
+class Trick:
+    """A way to be faster, and how to do without.
+
+    ``off`` are attributes that are replaced: owner, name, value.
+    """
+
+    name: str
+    task: str
+    off: tuple[tuple[Any, str, Any], ...]
+
+
+TRICKS = (
+    Trick(
+        "bias folded into the queries",
+        "encode, bfloat16",
+        ((relative_attention, "_attend_folded", relative_attention._attend_in_pieces),),
+    ),
+    Trick(
+        "a row of windows after the other",
+        "encode, bfloat16",
+        ((image_encoder, "by_stripes", lambda function, x, size: function(x)),),
+    ),
+    Trick(
+        "attention piece by piece",
+        "encode, float32",
+        ((relative_attention, "PAIRS_AT_ONCE", 2**40),),
+    ),
+    Trick(
+        "matrices multiplied by oneDNN",
+        "encode, float32",
+        ((cpu, "_suits_onednn", lambda x, weight: False),),
+    ),
+    Trick(
+        "the image's part computed once",
+        "click",
+        ((mask_decoder.MaskDecoder, "_image_side", lambda *_: None),),
+    ),
+    Trick(
+        "that, and few tokens taken through the projections of many",
+        "click",
+        (
+            (mask_decoder.MaskDecoder, "_image_side", lambda *_: None),
+            (two_way_transformer.Attention, "is_wrapped", lambda _: True),
+        ),
+    ),
+    Trick("GELU in place", "click", ((mask_decoder, "gelu_", functional.gelu),)),
+    Trick("masks in threads", "click", ((streaming, "FEWEST_FOR_THREADS", 1000),)),
+    Trick("both levels in one call", "click, lite", ((lite, "FEW_PROMPTS", 0),)),
+)
+
+
+def tasks() -> dict[str, tuple[Callable[[], Any], int]]:
+    """What is measured, and how often: each gives an array."""
+    torch.manual_seed(0)
+    model, image = build_sam("vit_b"), photograph(2.16)
+    half, exact = Predictor(model), Predictor(model, precision="float32")
+    small, astronaut = Predictor("lite", device="cpu"), skimage.data.astronaut()
+    (embedding,) = exact.encode_rgb([image])
+    (small_embedding,) = small.encode_rgb([astronaut])
+    click = Prompt(points=np.array([[400.0, 240.0]]))
+
+    def encode(predictor: Predictor) -> Any:
+        return predictor.encode_rgb([image])[0].features[0].float().numpy()
+
+    def ask(predictor: Predictor, about: Any) -> Any:
+        answer = predictor.predict(about, click)
+        return answer.masks, answer.low_resolution_logits
+
+    return {
+        "encode, bfloat16": (lambda: encode(half), 3),
+        "encode, float32": (lambda: encode(exact), 3),
+        "click": (lambda: ask(exact, embedding)[1], 40),
+        "click, lite": (lambda: ask(small, small_embedding)[1], 40),
+    }
+
+
+def measure(trick: Trick, work: Callable[[], Any], repetitions: int) -> dict[str, Any]:
+    """Medians of both ways."""
+    spent: dict[str, list[float]] = {"with": [], "without": []}
+    results = {}
+    for repetition in range(repetitions + 1):
+        for way, times in spent.items():
+            patches = [mock.patch.object(*each) for each in trick.off] if way == "without" else []
+            for patch in patches:
+                patch.start()
+            began = time.perf_counter()
+            results[way] = work()
+            took = time.perf_counter() - began
+            for patch in patches:
+                patch.stop()
+            if repetition:  # the first warms up
+                times.append(1000 * took)
+    off, on = (statistics.median(spent[way]) for way in ("without", "with"))
+    change = np.linalg.norm(results["with"] - results["without"])
+    return {
+        "trick": trick.name,
+        "task": trick.task,
+        "without, ms": off,
+        "with, ms": on,
+        "times faster": off / on,
+        "difference": float(change / np.linalg.norm(results["without"])),
+    }
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Measure all tricks, and write the results."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="one repetition")
+    arguments = parser.parse_args(argv)
+    ways = tasks()
+    rows = []
+    for trick in TRICKS:
+        work, repetitions = ways[trick.task]
+        rows.append(measure(trick, work, 1 if arguments.quick else repetitions))
+        print(rows[-1], flush=True)
+    save("tricks", rows)
+    print(table(rows, COLUMNS))
+
+
+if __name__ == "__main__":
+    main()
