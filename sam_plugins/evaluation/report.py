@@ -7,6 +7,7 @@ import html
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,13 +41,13 @@ class Amount:
         Images a set for what masks are like.
     """
 
-    objects: int = 20
-    edge_images: int = 20
+    objects: int = 40
+    edge_images: int = 40
     edge_thresholds: int = 33
-    proposal_images: int = 4
-    proposal_points: int = 32
-    nested: int = 30
-    images: int = 20
+    proposal_images: int = 6
+    proposal_points: int = 64
+    nested: int = 60
+    images: int = 50
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,8 +166,8 @@ def _prompts(
     title = "Clicks and boxes"
     columns = ("click", "click_oracle", "clicks3", "box")
     rows = []
+    tell(title, 0, len(sets))
     for number, (name, folder) in enumerate(sets.items()):
-        tell(title, number, len(sets))
         samples = read_set(folder, limit=much.objects)
         scores = list(measure(predictor, samples, protocol=Protocol(clicks=(1, 3))))
         if scores:
@@ -174,6 +175,7 @@ def _prompts(
             gain = PUBLISHED_GAIN.get(name)
             ours = [means[column] for column in columns]
             rows.append((name, len(scores), *ours, f"+{gain}" if gain else None))
+        tell(title, number + 1, len(sets))
     if not rows:
         return Section(title, missing="Needs a set of images with true masks.")
     note = (
@@ -198,7 +200,7 @@ def _edges(predictor: Predictor, sets: Mapping[str, Path], much: Amount, tell: P
     counted: dict[str, list[Any]] = {}
     for source in ("model", "canny", "sobel", "people"):
         name = predictor.model.name if source == "model" else source
-        counted[name] = []
+        counted[name], seen = [], set()
         steps = measure_source(
             source,
             folder,
@@ -206,9 +208,10 @@ def _edges(predictor: Predictor, sets: Mapping[str, Path], much: Amount, tell: P
             limit=much.edge_images,
             thresholds=much.edge_thresholds,
         )
-        for _, counts in steps:
+        for image, counts in steps:
             counted[name].append(counts)
-            tell(f"{title}: {source}", len(counted[name]), much.edge_images)
+            seen.add(image)  # of an image, each person's edges are counted
+            tell(f"{title}: {source}", len(seen), much.edge_images)
     return Section(title, (edge_table(counted),), (plots.precision_recall(counted),))
 
 
@@ -226,16 +229,16 @@ def _proposals(
     for name, folder in (chosen or dict(list(sets.items())[:1])).items():
         truths: list[TrueObject] = []
         found: list[FoundObject] = []
-        for number, sample in enumerate(read_set(folder, limit=10**9)):
-            if number == much.proposal_images:
-                break
-            tell(f"{title}: {name}", number, much.proposal_images)
+        tell(f"{title}: {name}", 0, much.proposal_images)
+        samples = islice(read_set(folder, limit=10**9), much.proposal_images)
+        for number, sample in enumerate(samples):
             truths += [
                 TrueObject(number, 1, rle.encode(mask), float(mask.sum())) for mask in sample.masks
             ]
             found += proposals_of(
                 predictor, sample.image, number, points_per_side=much.proposal_points
             )
+            tell(f"{title}: {name}", number + 1, much.proposal_images)
         if truths:
             rows[name] = recalls_of(truths, found)
     if not rows:
@@ -276,9 +279,10 @@ def _statistics(sets: Mapping[str, Path], much: Amount, tell: Progress) -> Secti
 
     title = "What the masks are like"
     found = {}
+    tell(title, 0, len(sets))
     for number, (name, folder) in enumerate(sets.items()):
-        tell(title, number, len(sets))
         found[name] = statistics_of(folder, images=much.images)
+        tell(title, number + 1, len(sets))
     if not found:
         return Section(title, missing="Needs a set of images with true masks.")
     pictures = (draw_distributions(found), draw_centres(found))

@@ -21,14 +21,14 @@ def report(
     ] = Path("evaluation.html"),
     objects: Annotated[
         int, typer.Option(metavar="N", min=1, help="Objects a set, for clicks and boxes.")
-    ] = 20,
-    edge_images: Annotated[int, typer.Option(metavar="N", min=1, help="Images, for edges.")] = 20,
+    ] = 40,
+    edge_images: Annotated[int, typer.Option(metavar="N", min=1, help="Images, for edges.")] = 40,
     proposal_images: Annotated[
         int, typer.Option(metavar="N", min=1, help="Images a set, for proposals.")
-    ] = 4,
+    ] = 6,
     points_per_side: Annotated[
         int, typer.Option(metavar="N", min=1, help="Of the grid, for proposals; the paper has 64.")
-    ] = 32,
+    ] = 64,
     device: options.Device = "auto",
 ) -> None:
     """Measure everything that the data allow, and write one HTML page with the paper's figures.
