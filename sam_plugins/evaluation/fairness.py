@@ -120,6 +120,11 @@ def measure_groups(
         Those whose mask is empty are left out.
     ious : dict of int to float
         By number of points.
+
+    Raises
+    ------
+    SamPluginsError
+        If a mask is not as large as its image.
     """
     rng = np.random.default_rng(seed)
     embedded, embedding = "", None
@@ -131,6 +136,11 @@ def measure_groups(
         if embedding is None or person.image != embedded:
             image = np.asarray(Image.open(Path(root) / person.image).convert("RGB"))
             embedded, embedding = person.image, predictor.embed(image)
+        if embedding.image_size != truth.shape:
+            raise SamPluginsError(
+                f"{person.mask} has the shape {truth.shape}, and its image {person.image} "
+                f"{embedding.image_size}: a mask must be as large as its image"
+            )
         clicks, signs, ious = [random_click(truth, rng)], [1], {}
         prompt = Prompt(points=np.array(clicks), labels=np.array(signs))
         answer = predictor.predict(embedding, prompt, multimask=True)

@@ -121,6 +121,15 @@ def test_groups_are_measured_apart(command, lite, make_set, tmp_path):
     assert fairness_table([]).rows == ()
 
 
+def test_a_mask_of_another_size_is_refused(lite, tmp_path):
+    Image.new("RGB", (60, 40)).save(tmp_path / "a.png")
+    Image.fromarray(np.ones((30, 60), np.uint8)).save(tmp_path / "a_mask.png")
+    (tmp_path / "people.csv").write_text("image,mask,label,age\na.png,a_mask.png,1,old\n")
+    people = read_people(tmp_path / "people.csv")
+    with pytest.raises(SamPluginsError, match=r"a_mask\.png has the shape \(30, 60\), and its image"):
+        list(measure_groups(lite, people, tmp_path))
+
+
 def test_tables_of_groups_that_are_wrong(tmp_path):
     with pytest.raises(SamPluginsError, match="label"):
         read_people(write_csv(tmp_path / "a.csv", [{"image": "a", "mask": "b"}]))

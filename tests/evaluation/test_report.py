@@ -10,7 +10,12 @@ import pytest
 from PIL import Image
 
 from sam_plugins.errors import SamPluginsError
-from sam_plugins.evaluation.coco_files import Detection, read_annotations, read_detections
+from sam_plugins.evaluation.coco_files import (
+    Detection,
+    find_images,
+    read_annotations,
+    read_detections,
+)
 from sam_plugins.evaluation.instances import masks_of_boxes
 from sam_plugins.evaluation.rendering import Table
 from sam_plugins.masks import rle
@@ -82,6 +87,35 @@ def test_proposals_of_a_file(command, coco, tmp_path):
     assert content["settings"]["images"] == 1
     row = content["tables"][0]["rows"][0]
     assert row["all"] == pytest.approx((row["frequent"] + row["rare"]) / 2)
+
+
+def test_images_that_do_not_fit_are_named_before_anything_is_measured(command, coco):
+    known = read_annotations(coco / "lvis.json")
+    assert find_images(known, coco, [0, 1]) == {0: coco / "0.png", 1: coco / "1.png"}
+    (coco / "1.png").unlink()
+    Image.new("RGB", (50, 80)).save(coco / "0.png")
+    arguments = ("--annotations", coco / "lvis.json", "--images", coco)
+    for name, more in (("proposals", ()), ("instances", ("--boxes", coco / "boxes.json"))):
+        code, out, err = command(name, *arguments, *more)
+        assert (code, out) == (1, "")
+        assert "2 of 2 images" in err
+        assert "0.png has 50 x 80 pixels in place of 100 x 80; 1.png is missing" in " ".join(
+            err.split()
+        )
+    (coco / "0.png").write_bytes(b"GIF89a")
+    with pytest.raises(SamPluginsError, match=r"1 of 1 images .*: 0\.png is no image"):
+        find_images(known, coco, [0])
+
+
+def test_images_of_lvis_lie_in_the_folders_of_coco_or_side_by_side(coco):
+    content = json.loads((coco / "lvis.json").read_text())
+    for image in content["images"]:
+        image["coco_url"] = f"http://images.cocodataset.org/val2017/{image.pop('file_name')}"
+    (coco / "lvis.json").write_text(json.dumps(content))
+    known = read_annotations(coco / "lvis.json")
+    (coco / "val2017").mkdir()
+    (coco / "1.png").rename(coco / "val2017" / "1.png")
+    assert find_images(known, coco, [0, 1]) == {0: coco / "0.png", 1: coco / "val2017" / "1.png"}
 
 
 def test_files_that_are_something_else(tmp_path):

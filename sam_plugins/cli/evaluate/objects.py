@@ -45,17 +45,18 @@ def proposals(
     Example:
       sam-plugins evaluate proposals --annotations lvis_v1_val.json --images val2017
     """
-    from sam_plugins.evaluation.coco_files import read_annotations
+    from sam_plugins.evaluation.coco_files import find_images, read_annotations
     from sam_plugins.evaluation.proposals import proposal_table, proposals_of, recalls_of
 
     with wrong_use("--annotations"):
         known = read_annotations(annotations)
     numbers = list(known.files)[:limit]
+    paths = find_images(known, images, numbers)
     predictor = options.load_predictor(model, device=device, use_disk=False)
     found = []
     with progress_bars() as bars:
         for done, number in enumerate(numbers, 1):
-            image = _image(images / known.files[number])
+            image = _image(paths[number])
             found += proposals_of(
                 predictor, image, number, points_per_side=points_per_side, most=most
             )
@@ -94,7 +95,7 @@ def instances(
     """
     from dataclasses import replace
 
-    from sam_plugins.evaluation.coco_files import read_annotations, read_detections
+    from sam_plugins.evaluation.coco_files import find_images, read_annotations, read_detections
     from sam_plugins.evaluation.instances import instance_table, masks_of_boxes, precision_of
 
     with wrong_use("--annotations"):
@@ -104,12 +105,13 @@ def instances(
         for each in read_detections(boxes):
             by_image[each.image].append(each)
     numbers = list(known.files)[:limit]
+    paths = find_images(known, images, numbers)
     predictor = options.load_predictor(model, device=device, use_disk=False)
     found = []
     with progress_bars() as bars:
         for done, number in enumerate(numbers, 1):
             if by_image[number]:
-                image = _image(images / known.files[number])
+                image = _image(paths[number])
                 found += masks_of_boxes(predictor, image, by_image[number], refine=refine)
             bars.show("instances", done, len(numbers))
     measured = replace(known, truths=[x for x in known.truths if x.image in set(numbers)])
