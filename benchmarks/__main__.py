@@ -8,6 +8,7 @@ NAMES = (
     "postprocessing",
     "lite",
     "tricks",
+    "gpu",
     "training",
     "finetuning",
     "napari",

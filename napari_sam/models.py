@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
+from threading import Thread
 from typing import TYPE_CHECKING
 
 from napari_sam.importing import import_torch
@@ -28,8 +29,10 @@ def embedding_cache() -> EmbeddingCache:
 
 @lru_cache(maxsize=LOADED)
 def _loaded(name: str, device: str) -> Predictor:
+    from sam_plugins.masks.streaming import prepare
     from sam_plugins.predictor import Predictor
 
+    Thread(target=prepare, name="sam-compile", daemon=True).start()
     return Predictor(name, device=device, cache=embedding_cache())
 
 

@@ -123,8 +123,10 @@ class ServedModel:
 
     def _load(self, model: str) -> Current:
         from sam_plugins.cache import EmbeddingCache
+        from sam_plugins.masks.streaming import prepare
         from sam_plugins.predictor import Predictor
 
+        threading.Thread(target=prepare, name="compile", daemon=True).start()
         if self._cache is None:
             self._cache = EmbeddingCache()
         LOGGER.info("loading %s", model)

@@ -179,6 +179,18 @@ def masks_at_image_size(
     return masks
 
 
+def prepare() -> None:
+    """Compile what makes masks; seconds, once after installation, and nothing later.
+
+    The compiled code is kept on disk. Who has a person waiting for a first mask calls this in a
+    thread, while a model is loaded or an image encoded.
+    """
+    frame = Frame((2, 2), 8, 4)
+    logits = np.zeros((1, *frame.low_resolution_size), dtype=np.float32)
+    mask_at_image_size(logits[0], frame)
+    summarize(logits, frame)
+
+
 def _map(work: Any, items: Sequence[Any], threads: int | None) -> list[Any]:
     workers = min(threads or os.cpu_count() or 1, len(items))
     if len(items) < FEWEST_FOR_THREADS or workers < 2:

@@ -10,7 +10,13 @@ from scipy import ndimage
 from segment_anything.utils import amg
 
 from sam_plugins.frames import Frame
-from sam_plugins.masks.streaming import mask_at_image_size, masks_at_image_size, summarize
+from sam_plugins.masks import _streaming_kernels as kernels
+from sam_plugins.masks.streaming import (
+    mask_at_image_size,
+    masks_at_image_size,
+    prepare,
+    summarize,
+)
 
 SIZES = [(1024, 1024), (40, 60), (61, 200), (200, 61), (1500, 2000), (3, 700), (2, 2), (1023, 77)]
 
@@ -116,6 +122,19 @@ def test_empty_and_full_masks_and_none():
     assert full.boxes[0].tolist() == [0, 0, 49, 29]
     assert (empty.stability[0], full.stability[0]) == (0, 1)
     assert len(summarize(low[:0], frame).areas) == 0
+
+
+def test_nothing_is_left_to_compile_after_prepare():
+    prepare()
+    known = kernels.paint.signatures, kernels.trace.signatures, kernels.compress.signatures
+    assert all(known)
+    frame = Frame((40, 60), 1024, 4)
+    logits = logits_for(frame, 1)
+    mask_at_image_size(logits[0], frame)
+    masks_at_image_size(logits, frame)
+    summarize(logits, frame, offset=(3, 4), full_size=(90, 90))
+    after = kernels.paint.signatures, kernels.trace.signatures, kernels.compress.signatures
+    assert after == known
 
 
 def test_threads_and_thresholds():
