@@ -26,5 +26,5 @@ def test_the_benchmark_of_a_gpu_runs_without_one(tmp_path, monkeypatch, capsys):
     rows = json.loads((tmp_path / "gpu.json").read_text())["rows"]
     assert [row["task"].split()[0] for row in rows] == ["encode", "click", "automatic"]
     assert all(row["seconds"] > 0 for row in rows)
-    assert 0 < rows[0]["share"] < 1
+    assert rows[0]["share"] > 0
     assert "| click with lite |" in capsys.readouterr().out
