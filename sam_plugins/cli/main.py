@@ -149,6 +149,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
 def main() -> NoReturn:
     """Run the command that this process was started with, then end the process."""
     signal.signal(signal.SIGTERM, _terminate)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _interrupt)
     sys.exit(run())
 
 
@@ -186,6 +188,19 @@ def _shown_warnings() -> Iterator[None]:
 
 def _warn(message: str) -> None:
     say(f"Warning: {' '.join(message.split())}")
+
+
+class _Interrupted(KeyboardInterrupt):
+    """Ctrl-C, by another name.
+
+    Where a ``KeyboardInterrupt`` itself leaves code that was made from text, as a dataclass's is,
+    Python remembers to end the process by the signal, even if it is caught (CPython 3.11,
+    ``run_eval_code_obj``).
+    """
+
+
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    raise _Interrupted
 
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:

@@ -107,7 +107,11 @@ class ImageSide:
 
         Parameters
         ----------
-        transformer, image, dense, image_pe
+        transformer : TwoWayTransformer
+            See `of`.
+        image, image_pe : Tensor of shape (1, C, h, w)
+            See `of`.
+        dense : Tensor of shape (1, C, 1, 1)
             See `of`.
 
         Returns
@@ -186,9 +190,9 @@ class Map:
 
     Parameters
     ----------
-    given : Tensor
+    given : Tensor of shape (1, C, h, w)
         The map itself.
-    values : Tensor
+    values : Tensor of shape (1, C, h, w)
         A copy.
     """
 
@@ -201,7 +205,7 @@ class Map:
 
         Parameters
         ----------
-        x : Tensor
+        x : Tensor of shape (1, C, h, w)
 
         Returns
         -------
@@ -214,7 +218,7 @@ class Map:
 
         Parameters
         ----------
-        x : Tensor
+        x : Tensor of shape (1, C, h, w)
 
         Returns
         -------

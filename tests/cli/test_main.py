@@ -133,6 +133,28 @@ def test_ctrl_c_is_130_and_one_line(
     assert (outcome.code, outcome.err) == (130, "Interrupted.\n")
 
 
+INTERRUPTED_IN_TEXT = """
+import sam_plugins.cli.info, sam_plugins.cli.main
+text = "import os, signal, time; os.kill(os.getpid(), signal.SIGINT); time.sleep(30)"
+sam_plugins.cli.info._add_versions = lambda table: exec(text)
+sam_plugins.cli.main.main()
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such signal there")
+def test_ctrl_c_is_130_in_code_made_from_text_too(tmp_path: Path) -> None:
+    (tmp_path / "interrupted.py").write_text(INTERRUPTED_IN_TEXT)
+    done = subprocess.run(
+        [sys.executable, "-m", "interrupted", "info"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    assert (done.returncode, done.stderr) == (130, "Interrupted.\n")
+
+
 def test_warnings_are_one_line(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     import warnings
 
@@ -160,7 +182,7 @@ def test_signals_end_a_run_without_traceback(
     wait_until(lambda: list(out.rglob("*.overlay.png")), process)
     process.send_signal(number)
     _, messages = process.communicate(timeout=60)
-    assert process.returncode == code
+    assert process.returncode == code, messages
     assert "Traceback" not in messages
     assert not list(out.rglob("*.partial*"))
     assert not (out / "instances.json").exists()
