@@ -15,7 +15,6 @@ from unittest import mock
 import numpy as np
 import skimage
 import torch
-from torch.nn import functional
 
 from benchmarks.engine import photograph
 from benchmarks.measure import save, table
@@ -80,7 +79,6 @@ TRICKS = (
             (two_way_transformer.Attention, "is_wrapped", lambda _: True),
         ),
     ),
-    Trick("GELU in place", "click", ((mask_decoder, "gelu_", functional.gelu),)),
     Trick("masks in threads", "click", ((streaming, "FEWEST_FOR_THREADS", 1000),)),
     Trick("both levels in one call", "click, lite", ((lite, "FEW_PROMPTS", 0),)),
 )

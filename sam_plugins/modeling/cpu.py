@@ -85,22 +85,6 @@ class Linear(nn.Linear):
         return linear(x, self.weight, self.bias)
 
 
-def gelu_(x: Tensor) -> Tensor:
-    """Apply GELU, where it is computed on a CPU without gradients in the memory of what is given.
-
-    Parameters
-    ----------
-    x : Tensor
-        Of any shape. Not to be used afterwards.
-
-    Returns
-    -------
-    Tensor
-        Of the same shape.
-    """
-    return torch.ops.aten.gelu_(x) if runs_eagerly_on_cpu(x) else functional.gelu(x)
-
-
 def _suits_onednn(x: Tensor, weight: Tensor) -> bool:
     return (
         # First, so that an exporter does not take the size of its example for a condition.

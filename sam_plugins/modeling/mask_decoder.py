@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sam_plugins.modeling.cpu import gelu_, linear, runs_eagerly_on_cpu
+from sam_plugins.modeling.cpu import linear, runs_eagerly_on_cpu
 from sam_plugins.modeling.image_side import ImageSide, few
 from sam_plugins.modeling.layers import MLP, LayerNorm2d
 from sam_plugins.modeling.two_way_transformer import TwoWayTransformer
@@ -208,7 +208,7 @@ class MaskDecoder(nn.Module):
         first, norm, _, second, _ = cast(_Upscaling, tuple(self.output_upscaling))
         x = _upscale_tokens(first, keys)  # (B, 4 N, C / 4)
         x = functional.layer_norm(x, norm.weight.shape, norm.weight, norm.bias, norm.eps)
-        return gelu_(_upscale_tokens(second, gelu_(x)))
+        return functional.gelu(_upscale_tokens(second, functional.gelu(x)))
 
 
 _Upscaling = tuple[nn.ConvTranspose2d, LayerNorm2d, nn.Module, nn.ConvTranspose2d, nn.Module]
