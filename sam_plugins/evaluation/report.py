@@ -44,8 +44,8 @@ class Amount:
     objects: int = 40
     edge_images: int = 40
     edge_thresholds: int = 33
-    proposal_images: int = 6
-    proposal_points: int = 64
+    proposal_images: int = 4
+    proposal_points: int = 32
     nested: int = 60
     images: int = 50
 

@@ -25,10 +25,10 @@ def report(
     edge_images: Annotated[int, typer.Option(metavar="N", min=1, help="Images, for edges.")] = 40,
     proposal_images: Annotated[
         int, typer.Option(metavar="N", min=1, help="Images a set, for proposals.")
-    ] = 6,
+    ] = 4,
     points_per_side: Annotated[
         int, typer.Option(metavar="N", min=1, help="Of the grid, for proposals; the paper has 64.")
-    ] = 64,
+    ] = 32,
     device: options.Device = "auto",
 ) -> None:
     """Measure everything that the data allow, and write one HTML page with the paper's figures.
