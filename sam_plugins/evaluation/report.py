@@ -41,13 +41,13 @@ class Amount:
         Images a set for what masks are like.
     """
 
-    objects: int = 40
-    edge_images: int = 40
+    objects: int = 20
+    edge_images: int = 20
     edge_thresholds: int = 33
     proposal_images: int = 4
     proposal_points: int = 32
-    nested: int = 60
-    images: int = 50
+    nested: int = 30
+    images: int = 20
 
 
 @dataclass(frozen=True, eq=False)

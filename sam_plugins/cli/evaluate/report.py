@@ -21,8 +21,8 @@ def report(
     ] = Path("evaluation.html"),
     objects: Annotated[
         int, typer.Option(metavar="N", min=1, help="Objects a set, for clicks and boxes.")
-    ] = 40,
-    edge_images: Annotated[int, typer.Option(metavar="N", min=1, help="Images, for edges.")] = 40,
+    ] = 20,
+    edge_images: Annotated[int, typer.Option(metavar="N", min=1, help="Images, for edges.")] = 20,
     proposal_images: Annotated[
         int, typer.Option(metavar="N", min=1, help="Images a set, for proposals.")
     ] = 4,
