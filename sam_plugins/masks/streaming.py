@@ -269,7 +269,7 @@ def _positions(source: int, target: int) -> Positions:
 
 
 def _bands(image: Positions, frame: Positions, cells: int) -> tuple[NDArray[np.int64], ...]:
-    """Stretches of positions that depend on the same low-resolution positions, of which are n."""
+    """Stretches of positions that depend on the same of the low-resolution positions (cells)."""
     low, high = frame[0][image[0]], frame[1][image[1]]
     change = np.flatnonzero((np.diff(low) != 0) | (np.diff(high) != 0)) + 1
     start = np.concatenate([[0], change])

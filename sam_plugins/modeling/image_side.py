@@ -73,7 +73,7 @@ class ImageSide:
         """
         # Made in inference mode it could be neither copied nor compared outside.
         with torch.inference_mode(False), torch.no_grad():
-            maps = tuple(Map.of(x) for x in (image, dense, image_pe))
+            maps = tuple(Map(x, x.clone()) for x in (image, dense, image_pe))
             weights = tuple(x.clone() for x in _weights(transformer))
             image, dense, image_pe = (each.values for each in maps)
             image = image + dense
@@ -199,20 +199,6 @@ class Map:
     given: Tensor
     values: Tensor
 
-    @classmethod
-    def of(cls, x: Tensor) -> Map:
-        """Remember a map.
-
-        Parameters
-        ----------
-        x : Tensor of shape (1, C, h, w)
-
-        Returns
-        -------
-        Map
-        """
-        return cls(x, x.clone())
-
     def still(self, x: Tensor) -> bool:
         """Tell whether another map is the same.
 
@@ -223,8 +209,8 @@ class Map:
         Returns
         -------
         bool
-            Of the very same tensor, a sample of the values is compared, in case that it was changed
-            in place.
+            Of the very same tensor a sample of the values is compared, in case that it was changed in
+            place; a change at a few places alone may go unnoticed.
         """
         if x is not self.given:
             return _equal(self.values, x)
