@@ -209,8 +209,8 @@ class Map:
         Returns
         -------
         bool
-            Of the very same tensor a sample of the values is compared, in case that it was changed in
-            place; a change at a few places alone may go unnoticed.
+            Of the very same tensor a sample of the values is compared, in case that it was changed
+            in place; a change at a few places alone may go unnoticed.
         """
         if x is not self.given:
             return _equal(self.values, x)
