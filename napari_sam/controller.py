@@ -31,6 +31,10 @@ if TYPE_CHECKING:
 # The window waits this long for the view to come to rest before it embeds what is seen.
 SETTLED_MS = 250
 
+# napari knows what is seen once it has drawn it, which may come after the camera's event and even
+# after an embedding that was known already: look again this long after one was asked for.
+DRAWN_BY_MS = 100
+
 # A click is drawn with its mask, or after this long if the model takes longer: drawing twice
 # would take the processor from the model.
 DRAWN_MS = 100
@@ -68,6 +72,7 @@ class Controller(QObject):
         self.work: Work | None = None
         self.plane: Plane | None = None
         self.gone: set[int] = set()
+        self._visible: Any = None  # what was seen when an embedding was asked for last
         self._works: list[Work] = []
         self._waiting: deque[Callable[[], None]] = deque()
         self._commit_at: int | None = None  # the version whose answer is committed
@@ -81,7 +86,9 @@ class Controller(QObject):
         self.proposing = Proposing(self)
         self.gestures = Gestures(self)
         self.layers = PromptLayers(viewer, self._on_created)
+        self._timers: list[QTimer] = []
         self._settling = self._timer(SETTLED_MS, self.embed)
+        self._looking = self._timer(DRAWN_BY_MS, self._look_again)
         self._painting = self._timer(0, self.paint)
         self._activating = self._timer(0, self._begin)
         self._rechecking = self._timer(RECHECK_MS, self._recheck)
@@ -97,6 +104,7 @@ class Controller(QObject):
 
     def _timer(self, interval: int, slot: Callable[[], None]) -> QTimer:
         timer = QTimer(self)
+        self._timers.append(timer)
         timer.setSingleShot(True)
         timer.setInterval(interval)
         timer.timeout.connect(slot)
@@ -304,13 +312,17 @@ class Controller(QObject):
         view = self.view()
         if view is not None and self.session is not None and self.session.prompts.empty:
             self.status.emit("Encoding the image ...")
-            self.asking.embed(view, lambda: self._embedded(view.visible), self.failed)
+            self._visible = view.visible
+            self._looking.start()
+            self.asking.embed(view, self._embedded, self.failed)
 
-    def _embedded(self, visible: Any) -> None:
+    def _embedded(self) -> None:
         self.status.emit("Ready: click on an object")
-        # napari knows what is seen once it has drawn it, which may come after the camera's event.
+        self._look_again()
+
+    def _look_again(self) -> None:
         view = self.view()
-        if view is not None and view.visible != visible:
+        if view is not None and view.visible != self._visible:
             self._settling.start()
 
     def cancel(self) -> None:
@@ -483,7 +495,7 @@ class Controller(QObject):
         if self._closed:
             return
         self._closed = True
-        for timer in (self._settling, self._painting, self._activating, self._rechecking):
+        for timer in self._timers:
             timer.stop()
         self.worker.close()
         for event, slot in self._connections:

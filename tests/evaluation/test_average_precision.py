@@ -97,7 +97,7 @@ def test_the_same_as_pycocotools(seed):
         ap, ar = mean_accuracy(accuracy_of(truths, found, area=area))
         assert ap == pytest.approx(mean(expected["precision"][..., place, -1]))
         assert ar == pytest.approx(mean(expected["recall"][..., place, -1]))
-    annotations = Annotations({}, truths, {}, None)
+    annotations = Annotations({}, {}, truths, {}, None)
     assert precision_of(annotations, found)["all"] == pytest.approx(
         mean(expected["precision"][..., 0, -1])
     )

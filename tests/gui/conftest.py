@@ -57,7 +57,7 @@ class Window:
     def idle(self):
         """Until nothing runs in the background, nothing waits for an answer, all is drawn."""
         controller = self.controller
-        timers = (controller._settling, controller._painting, controller._activating)
+        timers = set(controller._timers) - {controller._rechecking}
         self.until(
             lambda: (
                 not controller.worker.busy()

@@ -37,7 +37,7 @@ def test_opening_the_widget_imports_no_torch():
 
 
 def wait(qtbot, controller):
-    timers = (controller._settling, controller._painting, controller._activating)
+    timers = set(controller._timers) - {controller._rechecking}
     qtbot.waitUntil(
         lambda: not controller.worker.busy() and not any(timer.isActive() for timer in timers),
         timeout=60000,
