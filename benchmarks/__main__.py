@@ -5,6 +5,7 @@ import importlib
 
 NAMES = (
     "engine",
+    "tiny_vit",
     "postprocessing",
     "lite",
     "tricks",

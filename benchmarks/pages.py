@@ -116,8 +116,25 @@ def tricks() -> str:
     )
 
 
+def tiny_vit() -> str:
+    """MobileSAM's encoder beside timm's."""
+    return markdown(
+        ["encode an image", "time", "times faster", "error"],
+        [
+            [
+                row["tool"],
+                seconds(row["seconds"]),
+                times(row),
+                f"{row['error']:.1g}" if row["error"] else "none",
+            ]
+            for row in read("tiny_vit")
+        ],
+    )
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "engine": engine,
+    "tiny_vit": tiny_vit,
     "postprocessing": postprocessing,
     "lite": lite,
     "tricks": tricks,

@@ -1,20 +1,23 @@
 """What each trick brings: the same task with and without it, in turns in one process.
 
-ViT-B with random weights, and ``lite``. The difference is the norm of what changes in the result,
-over the norm of the result.
+ViT-B and TinyViT with random weights, and ``lite``. The difference is the norm of what changes in
+the result, over the norm of the result.
 """
 
 import argparse
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from typing import Any
 from unittest import mock
 
 import numpy as np
 import skimage
 import torch
+from torch import Tensor
+from torch.nn import functional
 
 from benchmarks.engine import photograph
 from benchmarks.measure import save, table
@@ -27,6 +30,8 @@ from sam_plugins.modeling import (
     lite,
     mask_decoder,
     relative_attention,
+    tiny_vit,
+    tiny_vit_convolutions,
     two_way_transformer,
 )
 
@@ -43,6 +48,10 @@ class Trick:
     name: str
     task: str
     off: tuple[tuple[Any, str, Any], ...]
+
+
+def _fused(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
+    return functional.scaled_dot_product_attention(q, k, v, attn_mask=bias)
 
 
 TRICKS = (
@@ -79,6 +88,21 @@ TRICKS = (
             (two_way_transformer.Attention, "is_wrapped", lambda _: True),
         ),
     ),
+    Trick(
+        "masks upscaled in bfloat16",
+        "click, bfloat16",
+        ((Predictor, "_autocast", lambda *_, **__: nullcontext()),),
+    ),
+    Trick(
+        "bottlenecks by rows",
+        "encode, vit_t",
+        ((tiny_vit_convolutions, "ROWS", 2**20),),
+    ),
+    Trick(
+        "attention in windows by its parts",
+        "encode, vit_t",
+        ((tiny_vit, "_attend", _fused),),
+    ),
     Trick("masks in threads", "click", ((streaming, "FEWEST_FOR_THREADS", 1000),)),
     Trick("both levels in one call", "click, lite", ((lite, "FEW_PROMPTS", 0),)),
 )
@@ -89,8 +113,10 @@ def tasks() -> dict[str, tuple[Callable[[], Any], int]]:
     torch.manual_seed(0)
     model, image = build_sam("vit_b"), photograph(2.16)
     half, exact = Predictor(model), Predictor(model, precision="float32")
+    tiny = Predictor(build_sam("vit_t"))
     small, astronaut = Predictor("lite", device="cpu"), skimage.data.astronaut()
     (embedding,) = exact.encode_rgb([image])
+    same = replace(embedding, precision=half.precision)
     (small_embedding,) = small.encode_rgb([astronaut])
     click = Prompt(points=np.array([[400.0, 240.0]]))
 
@@ -104,7 +130,9 @@ def tasks() -> dict[str, tuple[Callable[[], Any], int]]:
     return {
         "encode, bfloat16": (lambda: encode(half), 3),
         "encode, float32": (lambda: encode(exact), 3),
+        "encode, vit_t": (lambda: encode(tiny), 9),
         "click": (lambda: ask(exact, embedding)[1], 40),
+        "click, bfloat16": (lambda: ask(half, same)[1], 40),
         "click, lite": (lambda: ask(small, small_embedding)[1], 40),
     }
 

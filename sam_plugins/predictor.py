@@ -192,8 +192,7 @@ class Predictor(Embedder):
         import torch
 
         def run(batch: Sequence[tuple[ImageEmbedding, Prompt]]) -> list[tuple[Any, Any]]:
-            half = self._autocast(enabled=self.model.decodes_in_half)
-            with torch.inference_mode(), half:
+            with torch.inference_mode(), self._autocast():
                 logits, predicted_iou = self.model.decode(
                     self._features([embedding for embedding, _ in batch]),
                     **prompt_tensors(

@@ -134,6 +134,18 @@ def test_half_precision_of_the_encoder_changes_little(tiny_sam, image, predictor
     assert (exact - rough).norm() / exact.norm() < 0.03
 
 
+@pytest.mark.parametrize("name", PROMPTS)
+def test_half_precision_of_the_decoder_changes_no_choice(tiny_sam, predictor, embedding, name):
+    half = replace(embedding, precision="bfloat16")
+    logits, iou = Predictor(tiny_sam, device="cpu", precision="bfloat16").decode(
+        half, [PROMPTS[name]], multimask=True
+    )
+    expected, exact_iou = predictor.decode(embedding, [PROMPTS[name]], multimask=True)
+    # The upscaling alone is done in half: what ranks the masks does not know of it.
+    np.testing.assert_array_equal(iou, exact_iou)
+    assert 0 < np.linalg.norm(logits - expected) < 0.02 * np.linalg.norm(expected)
+
+
 def test_precisions_do_not_share_cache_entries(tiny_sam, image):
     cache = EmbeddingCache(disk_bytes=0)
     exact = Predictor(tiny_sam, device="cpu", precision="float32", cache=cache).embed(image)

@@ -225,5 +225,6 @@ class Attention(nn.Module):
             qkv = to_windows(qkv, self.window_size, fill=padding)
         out = grid_attention(qkv, self.num_heads, self.rel_pos_h, self.rel_pos_w)
         if self.window_size:
-            out = from_windows(out, (height, width))
+            # In one piece: of a view, PyTorch would multiply each row by a copy of the weights.
+            out = from_windows(out, (height, width)).contiguous()
         return self.proj(out)  # (B, h, w, D)

@@ -67,7 +67,6 @@ class LiteSam(Sam):
     prompt_encoder: LitePromptEncoder  # type: ignore[assignment]
     mask_decoder: LiteMaskDecoder  # type: ignore[assignment]
     logit_scale = LOGIT_SCALE
-    decodes_in_half = True  # its decoder is mostly convolutions, and it was trained so
 
     def __init__(self, config: SamConfig) -> None:
         parts = config.encoder

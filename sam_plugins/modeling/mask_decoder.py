@@ -73,6 +73,7 @@ class MaskDecoder(nn.Module):
         sparse_prompt_embeddings: Tensor,
         dense_prompt_embeddings: Tensor,
         multimask_output: bool,
+        upscaling: torch.dtype | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Predict the masks of B prompts.
 
@@ -88,6 +89,8 @@ class MaskDecoder(nn.Module):
             Encoded masks, or the expanded "no mask" vector.
         multimask_output : bool
             Three candidates (True) or the single mask (False).
+        upscaling : torch.dtype, optional
+            What the masks are upscaled in; the weights' own if omitted.
 
         Returns
         -------
@@ -102,6 +105,7 @@ class MaskDecoder(nn.Module):
             sparse_prompt_embeddings,
             dense_prompt_embeddings,
             tokens=slice(1, None) if multimask_output else slice(0, 1),
+            upscaling=upscaling,
         )
 
     def predict_masks(
@@ -111,6 +115,7 @@ class MaskDecoder(nn.Module):
         sparse_prompt_embeddings: Tensor,
         dense_prompt_embeddings: Tensor,
         tokens: slice = slice(None),
+        upscaling: torch.dtype | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Predict the masks of the chosen mask tokens; by default of all four.
 
@@ -126,6 +131,8 @@ class MaskDecoder(nn.Module):
             Encoded masks, or the expanded "no mask" vector.
         tokens : slice
             Which of the mask tokens: 0 answers unambiguous prompts, the others are candidates.
+        upscaling : torch.dtype, optional
+            What the masks are upscaled in; the weights' own if omitted.
 
         Returns
         -------
@@ -151,7 +158,10 @@ class MaskDecoder(nn.Module):
         parts = [slice(start, start + at_once) for start in range(0, batch, at_once)]
         answers = [
             self._predict(
-                side or (_part(images, part) + _part(dense, part), image_pe), sparse[part], tokens
+                side or (_part(images, part) + _part(dense, part), image_pe),
+                sparse[part],
+                tokens,
+                upscaling or dtype,
             )
             for part in parts
         ]
@@ -175,7 +185,11 @@ class MaskDecoder(nn.Module):
         return side
 
     def _predict(
-        self, image: ImageSide | tuple[Tensor, Tensor], sparse: Tensor, tokens: slice
+        self,
+        image: ImageSide | tuple[Tensor, Tensor],
+        sparse: Tensor,
+        tokens: slice,
+        upscaling: torch.dtype,
     ) -> tuple[Tensor, Tensor]:
         """Predict from tokens (B, T, C) and images (B or 1, C, h, w), with the dense prompts.
 
@@ -195,11 +209,13 @@ class MaskDecoder(nn.Module):
         weights = torch.stack(
             [self.output_hypernetworks_mlps[i](mask_tokens[:, i]) for i in chosen], dim=1
         )  # (B, K, C / 8)
-        masks = weights @ self._upscale(keys).mT  # (B, K, 16 h * w)
-        return _in_place(masks, grid), self.iou_prediction_head(iou_token)[:, tokens]
+        masks = weights.to(upscaling) @ self._upscale(keys.to(upscaling)).mT  # (B, K, 16 h * w)
+        return _in_place(masks.to(weights.dtype), grid), self.iou_prediction_head(iou_token)[
+            :, tokens
+        ]
 
     def _upscale(self, keys: Tensor) -> Tensor:
-        """N image tokens (B, N, C) to 16 finer ones each: (B, 16 N, C / 8).
+        """N image tokens (B, N, C) to 16 finer ones each, in their precision: (B, 16 N, C / 8).
 
         A transposed convolution whose kernel is as large as its stride is a linear layer from each
         token to 2 x 2 finer ones. They are kept side by side, and put in their places only when
@@ -207,7 +223,8 @@ class MaskDecoder(nn.Module):
         """
         first, norm, _, second, _ = cast(_Upscaling, tuple(self.output_upscaling))
         x = _upscale_tokens(first, keys)  # (B, 4 N, C / 4)
-        x = functional.layer_norm(x, norm.weight.shape, norm.weight, norm.bias, norm.eps)
+        scale, bias = norm.weight.to(x.dtype), norm.bias.to(x.dtype)
+        x = functional.layer_norm(x, scale.shape, scale, bias, norm.eps)
         return functional.gelu(_upscale_tokens(second, functional.gelu(x)))
 
 
@@ -217,7 +234,8 @@ _Upscaling = tuple[nn.ConvTranspose2d, LayerNorm2d, nn.Module, nn.ConvTranspose2
 def _upscale_tokens(layer: nn.ConvTranspose2d, tokens: Tensor) -> Tensor:
     """Apply a 2 x 2 transposed convolution to (B, N, in): (B, 4 N, out), 2 x 2 by 2 x 2."""
     weight = layer.weight.permute(2, 3, 1, 0).flatten(0, 2)  # (2 * 2 * out, in)
-    finer = linear(tokens, weight, cast(Tensor, layer.bias).repeat(4))  # (B, N, 2 * 2 * out)
+    bias = cast(Tensor, layer.bias).repeat(4)
+    finer = linear(tokens, weight.to(tokens.dtype), bias.to(tokens.dtype))  # (B, N, 2 * 2 * out)
     return finer.unflatten(2, (4, -1)).flatten(1, 2)
 
 

@@ -70,15 +70,15 @@ def _attend_folded(q: Tensor, k: Tensor, v: Tensor, bias_h: Tensor, bias_w: Tens
         [q * head_dim**-0.5, bias_h.flatten(2, 3), bias_w.flatten(2, 3)], dim=-1
     )  # (B, heads, N, d + h + w)
     rows, columns = (torch.eye(side, dtype=q.dtype) for side in (height, width))
-    places = torch.cat([rows.repeat_interleave(width, 0), columns.repeat(height, 1)], dim=1)
+    places = torch.cat([rows.repeat_interleave(width, 1), columns.repeat(1, height)])  # (h + w, N)
     heads_at_once = min(num_heads, max(1, FOLDED_PAIRS // tokens**2))
     tokens_at_once = min(tokens, max(1, FOLDED_PAIRS // tokens))
     out = q.new_empty(batch, tokens, num_heads, head_dim)
     for image in range(batch):
         for first in range(0, num_heads, heads_at_once):
             heads = slice(first, first + heads_at_once)
-            located = places.expand(len(k[image, heads]), -1, -1)  # (heads, N, h + w)
-            keys = torch.cat([k[image, heads], located], dim=-1).mT
+            located = places.expand(len(k[image, heads]), -1, -1)  # (heads, h + w, N)
+            keys = torch.cat([k[image, heads].mT, located], dim=1)  # (heads, d + h + w, N)
             values = v[image, heads].contiguous()
             for start in range(0, tokens, tokens_at_once):
                 part = slice(start, start + tokens_at_once)

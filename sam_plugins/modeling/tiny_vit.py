@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sam_plugins.modeling.configs import TinyViTConfig
-from sam_plugins.modeling.cpu import Linear, by_stripes
+from sam_plugins.modeling.cpu import Linear, by_stripes, own_gelu, runs_eagerly_on_cpu
 from sam_plugins.modeling.layers import check_frame, neck
 from sam_plugins.modeling.tiny_vit_convolutions import (
     EXPANSION,
@@ -179,13 +179,11 @@ class TinyViTBlock(nn.Module):
         Tensor of shape (B, width, h, w)
         """
         rows = x.permute(0, 2, 3, 1)  # (B, h, w, C)
-        rows = by_stripes(self._attend, rows, self.window_size)
+        bias = self.attn.bias()
+        rows = by_stripes(lambda part: part + self.attn(part, bias), rows, self.window_size)
         x = self.local_conv(rows.permute(0, 3, 1, 2))  # (B, C, h, w)
         rows = by_stripes(self._mlp, x.permute(0, 2, 3, 1), self.window_size)
         return rows.permute(0, 3, 1, 2)  # (B, C, h, w)
-
-    def _attend(self, x: Tensor) -> Tensor:
-        return x + self.attn(x)
 
     def _mlp(self, x: Tensor) -> Tensor:
         return x + self.mlp(x)
@@ -220,12 +218,14 @@ class WindowAttention(nn.Module):
         # One for each distance |dy|, |dx| along the axes, row by row.
         self.attention_biases = nn.Parameter(torch.zeros(num_heads, window_size**2))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, bias: Tensor) -> Tensor:
         """Attend among the tokens of each window.
 
         Parameters
         ----------
         x : Tensor of shape (B, h, w, C)
+        bias : Tensor of shape (1, heads, N, N)
+            From `bias`.
 
         Returns
         -------
@@ -240,13 +240,19 @@ class WindowAttention(nn.Module):
         qkv = qkv.reshape(-1, size**2, self.num_heads, 3 * HEAD_DIM)
         # The channels of q, k and v follow each other within each head.
         q, k, v = qkv.transpose(1, 2).split(HEAD_DIM, dim=-1)  # (windows, heads, N, d) each
-        bias = self._bias().to(q.dtype)
-        out = functional.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+        out = _attend(q, k, v, bias.to(q.dtype))
         out = out.transpose(1, 2).reshape(-1, size, size, self.num_heads * HEAD_DIM)
-        return self.proj(from_windows(out, (height, width)))  # (B, h, w, C)
+        # In one piece: of a view, PyTorch would multiply each row by a copy of the weights.
+        return self.proj(from_windows(out, (height, width)).contiguous())  # (B, h, w, C)
 
-    def _bias(self) -> Tensor:
-        """Bias of each query-key pair: (1, heads, N, N)."""
+    def bias(self) -> Tensor:
+        """Look up the bias of each query-key pair.
+
+        Returns
+        -------
+        Tensor of shape (1, heads, N, N)
+            N tokens of a window.
+        """
         size = self.window_size
         axis = torch.arange(size, device=self.attention_biases.device)
         distance = (axis[:, None] - axis).abs()  # (query, key)
@@ -280,4 +286,14 @@ class Mlp(nn.Module):
         -------
         Tensor of shape (..., width)
         """
-        return self.fc2(functional.gelu(self.fc1(self.norm(x))))
+        return self.fc2(own_gelu(self.fc1(self.norm(x))))
+
+
+def _attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
+    """Attention of (windows, heads, N, d) with a bias (1, heads, N, N)."""
+    if not (runs_eagerly_on_cpu(q) and q.dtype == torch.bfloat16):
+        return functional.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+    # In bfloat16 the fused kernel is slower than its parts.
+    q, k, v = (x.flatten(0, 1) for x in (q * q.shape[-1] ** -0.5, k, v))
+    scores = torch.baddbmm(bias.expand(len(q) // bias.shape[1], -1, -1, -1).flatten(0, 1), q, k.mT)
+    return (scores.softmax(-1) @ v).unflatten(0, (-1, bias.shape[1]))

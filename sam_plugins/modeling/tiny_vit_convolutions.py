@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import cast
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sam_plugins.modeling.cpu import linear
+from sam_plugins.modeling.cpu import linear, own_gelu, runs_eagerly_on_cpu
 
 # Hidden width of the inverted bottlenecks and of the MLPs, in multiples of the width.
 EXPANSION = 4
+# Rows of a bottleneck that are computed at once on a CPU: the hidden maps stay in the caches.
+ROWS = 16
 
 
 class ConvNorm(nn.Module):
@@ -58,13 +62,33 @@ class ConvNorm(nn.Module):
         """
         if self.training:
             return self.bn(self.c(x))
+        return self.folded()(x)
+
+    def folded(self, *, pad_rows: bool = True) -> Callable[[Tensor], Tensor]:
+        """Make the convolution that does both, with the statistics as they are now.
+
+        Parameters
+        ----------
+        pad_rows : bool
+            Whether zeros are put above and below a map; else it loses rows there.
+
+        Returns
+        -------
+        callable
+            Takes (B, in_channels, H, W) and gives (B, out_channels, H / stride, W / stride).
+        """
         weight, bias = self._folded()
-        if weight.shape[1:] == (*x.shape[1:2], 1, 1) and self.c.stride == (1, 1):
-            rows = linear(x.permute(0, 2, 3, 1), weight[:, :, 0, 0], bias)  # (B, H, W, out)
-            return rows.permute(0, 3, 1, 2)
-        return functional.conv2d(
-            x, weight, bias, self.c.stride, self.c.padding, groups=self.c.groups
-        )
+        _, across = cast(tuple[int, int], self.c.padding)
+        padding = (across if pad_rows else 0, across)
+        pointwise = weight.shape[2:] == (1, 1) and self.c.stride == (1, 1) and self.c.groups == 1
+
+        def convolve(x: Tensor) -> Tensor:
+            if pointwise:
+                rows = linear(x.permute(0, 2, 3, 1), weight[:, :, 0, 0], bias)  # (B, H, W, out)
+                return rows.permute(0, 3, 1, 2)
+            return functional.conv2d(x, weight, bias, self.c.stride, padding, 1, self.c.groups)
+
+        return convolve
 
     def _folded(self) -> tuple[Tensor, Tensor]:
         """Weight and bias of a convolution that does both, with the statistics as they are now."""
@@ -135,9 +159,22 @@ class MBConv(nn.Module):
         -------
         Tensor of shape (B, width, h, w)
         """
-        y = functional.gelu(self.conv1(x))  # (B, hidden, h, w)
-        y = functional.gelu(self.conv2(y))
-        return functional.gelu(x + self.conv3(y))
+        if self.training or not runs_eagerly_on_cpu(x):
+            y = functional.gelu(self.conv1(x))  # (B, hidden, h, w)
+            y = functional.gelu(self.conv2(y))
+            return functional.gelu(x + self.conv3(y))
+        widen, narrow = self.conv1.folded(), self.conv3.folded()
+        convolve = self.conv2.folded(pad_rows=False)
+        out, height = torch.empty_like(x), x.shape[2]
+        for top in range(0, height, ROWS):
+            bottom = min(top + ROWS, height)
+            # A row more on each side; outside of the map, the hidden one is padded with zeros.
+            y = own_gelu(widen(x[:, :, max(top - 1, 0) : bottom + 1]))  # (B, hidden, rows, w)
+            if top == 0 or bottom == height:  # else padding by nothing would copy all
+                y = functional.pad(y, (0, 0, int(top == 0), int(bottom == height)))
+            y = narrow(own_gelu(convolve(y)))  # (B, width, ROWS, w)
+            out[:, :, top:bottom] = own_gelu(x[:, :, top:bottom] + y)
+        return out
 
 
 class PatchMerging(nn.Module):
@@ -168,6 +205,6 @@ class PatchMerging(nn.Module):
         -------
         Tensor of shape (B, out_channels, h / stride, w / stride)
         """
-        x = functional.gelu(self.conv1(x))
-        x = functional.gelu(self.conv2(x))
+        x = own_gelu(self.conv1(x))
+        x = own_gelu(self.conv2(x))
         return self.conv3(x)

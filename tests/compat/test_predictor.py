@@ -89,6 +89,7 @@ def test_many_boxes_as_tensors(predictors, relative_error):
     assert_same(*answers, relative_error)
 
 
+@pytest.mark.parametrize("pair", ["vit_b"], indirect=True)
 def test_blue_green_red_images_and_a_new_image(pair, relative_error):
     image = smooth_image(4, (64, 48))
     answers = []
@@ -99,6 +100,7 @@ def test_blue_green_red_images_and_a_new_image(pair, relative_error):
     assert_same(*answers, relative_error)
 
 
+@pytest.mark.parametrize("pair", ["vit_b"], indirect=True)
 def test_prompts_before_an_image_are_refused(pair):
     predictor = SamPredictor(pair[1])
     with pytest.raises(RuntimeError, match="set_image"):
@@ -109,6 +111,7 @@ def test_prompts_before_an_image_are_refused(pair):
         predictor.get_image_embedding()
 
 
+@pytest.mark.parametrize("pair", ["vit_b"], indirect=True)
 def test_wrong_formats_and_tensors_are_refused(pair):
     predictor = SamPredictor(pair[1])
     with pytest.raises(ValueError, match="image_format"):

@@ -9,6 +9,7 @@ import torch
 from torch.nn import functional
 
 from sam_plugins.modeling import build_sam
+from sam_plugins.modeling.tiny_vit_convolutions import MBConv
 
 DEPTHS, HEADS, WINDOWS, HEAD_DIM = (2, 2, 6, 2), (2, 4, 5, 10), (7, 7, 14, 7), 32
 
@@ -141,6 +142,17 @@ def test_a_batch_equals_its_images_one_by_one(encoder, relative_error):
         together = encoder(images)
         for image, found in zip(images, together, strict=True):
             assert relative_error(found, encoder(image[None])[0]) <= 1e-5
+
+
+@pytest.mark.parametrize("height", [1, 15, 16, 17, 33, 48])
+def test_a_bottleneck_by_rows_is_that_of_the_whole_map(height, randomize, relative_error):
+    block = randomize(MBConv(8)).eval()
+    x = torch.randn(2, 8, height, 11).to(memory_format=torch.channels_last)
+    whole = block(x)  # with gradients
+    kept = x.clone()
+    with torch.inference_mode():
+        assert relative_error(block(x), whole) < 1e-6
+    assert torch.equal(x, kept)
 
 
 @pytest.mark.parametrize("how", ["in place", "load_state_dict", "train and eval"])
