@@ -6,6 +6,7 @@ import importlib
 NAMES = (
     "engine",
     "tiny_vit",
+    "half_precision",
     "postprocessing",
     "lite",
     "tricks",

@@ -132,9 +132,29 @@ def tiny_vit() -> str:
     )
 
 
+def half_precision() -> str:
+    """What bfloat16 changes."""
+    head = ["model", "photograph", "embedding", "clicks, mean IoU", "masks of both sets", "changed"]
+    return markdown(
+        head,
+        [
+            [
+                row["model"],
+                row["image"],
+                f"{100 * row['embedding']:.2f} %",
+                f"{row['click, IoU']:.3f}",
+                f"{row['masks']}",
+                f"{100 * row['changed']:.1f} %",
+            ]
+            for row in read("half_precision")
+        ],
+    )
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "engine": engine,
     "tiny_vit": tiny_vit,
+    "half_precision": half_precision,
     "postprocessing": postprocessing,
     "lite": lite,
     "tricks": tricks,
