@@ -239,9 +239,9 @@ class Embedder:
         with self._autocast():
             return self.model.encode(batch)
 
-    def _autocast(self, *, enabled: bool = True) -> torch.autocast:
+    def _autocast(self) -> torch.autocast:
         import torch
 
-        dtype = torch.bfloat16 if self.precision == "float32" else getattr(torch, self.precision)
-        enabled = enabled and self.precision != "float32"
-        return torch.autocast(self.device.type, dtype=dtype, enabled=enabled)
+        half = self.precision != "float32"
+        dtype = getattr(torch, self.precision) if half else torch.bfloat16
+        return torch.autocast(self.device.type, dtype=dtype, enabled=half)

@@ -210,9 +210,8 @@ class MaskDecoder(nn.Module):
             [self.output_hypernetworks_mlps[i](mask_tokens[:, i]) for i in chosen], dim=1
         )  # (B, K, C / 8)
         masks = weights.to(upscaling) @ self._upscale(keys.to(upscaling)).mT  # (B, K, 16 h * w)
-        return _in_place(masks.to(weights.dtype), grid), self.iou_prediction_head(iou_token)[
-            :, tokens
-        ]
+        iou = self.iou_prediction_head(iou_token)[:, tokens]  # (B, K)
+        return _in_place(masks.to(weights.dtype), grid), iou
 
     def _upscale(self, keys: Tensor) -> Tensor:
         """N image tokens (B, N, C) to 16 finer ones each, in their precision: (B, 16 N, C / 8).
