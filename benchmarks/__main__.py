@@ -7,6 +7,7 @@ NAMES = (
     "engine",
     "tiny_vit",
     "half_precision",
+    "runtimes",
     "postprocessing",
     "lite",
     "tricks",

@@ -1,4 +1,4 @@
-"""What half precision changes: automatic masks with and without it, on real photographs.
+"""What a lower precision changes: automatic masks with and without it, on real photographs.
 
 ViT-B has random weights, and thresholds that a realistic share of its masks passes. A mask is the
 same if the other set has one whose IoU with it is at least 0.9. Also how much the embedding and the
@@ -7,7 +7,7 @@ masks of a click change.
 
 import argparse
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from sam_plugins.masks import rle
 
 SAME = 0.9
 Row = dict[str, Any]
-COLUMNS = ["model", "image", "embedding", "click, IoU", "masks", "changed"]
+COLUMNS = ["model", "precision", "image", "embedding", "click, IoU", "masks", "changed"]
 
 
 def changed(exact: Iterable[Any], half: Iterable[Any]) -> tuple[int, float]:
@@ -44,25 +44,35 @@ def clicked(predictor: Predictor, embedding: Any) -> np.ndarray:
     return np.stack([each.masks[0] for each in predictor.predict_batch(embedding, prompts)])
 
 
-def compare(name: str, model: Any, settings: AutomaticSettings, image: np.ndarray) -> Row:
-    """Measure one model on one photograph."""
-    exact, half = (Predictor(model, precision=each) for each in ("float32", "bfloat16"))
-    (a,), (b,) = exact.encode_rgb([image]), half.encode_rgb([image])
-    truth, answer = clicked(exact, a), clicked(half, b)
-    iou = (truth & answer).sum((1, 2)) / np.maximum((truth | answer).sum((1, 2)), 1)
-    error = torch.linalg.norm(a.features[0] - b.features[0]) / torch.linalg.norm(a.features[0])
-    masks, share = changed(*(generate(each, image, settings=settings) for each in (exact, half)))
-    return {
-        "model": name,
-        "embedding": error.item(),
-        "click, IoU": float(iou.mean()),
-        "masks": masks,
-        "changed": share,
-    }
+def compare(
+    model: Any, settings: AutomaticSettings, image: np.ndarray, precisions: Sequence[str]
+) -> list[Row]:
+    """Measure one model on one photograph: a row a precision."""
+    exact = Predictor(model, precision="float32")
+    (a,) = exact.encode_rgb([image])
+    truth, masks = clicked(exact, a), generate(exact, a, settings=settings)
+    rows = []
+    for precision in precisions:
+        half = Predictor(model, precision=precision)
+        (b,) = half.encode_rgb([image])
+        answer = clicked(half, b)
+        iou = (truth & answer).sum((1, 2)) / np.maximum((truth | answer).sum((1, 2)), 1)
+        error = torch.linalg.norm(a.features[0] - b.features[0]) / torch.linalg.norm(a.features[0])
+        count, share = changed(masks, generate(half, b, settings=settings))
+        rows.append(
+            {
+                "precision": precision,
+                "embedding": error.item(),
+                "click, IoU": float(iou.mean()),
+                "masks": count,
+                "changed": share,
+            }
+        )
+    return rows
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Compare both precisions, print the table, save it."""
+    """Compare the precisions, print the table, save it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one photograph, fewer points")
     quick = parser.parse_args(argv).quick
@@ -74,17 +84,19 @@ def main(argv: list[str] | None = None) -> None:
         weights, (iou, stability) = prepare(Path(folder), "vit_b")
         random, lite = load_model(str(weights)), load_model("lite")
         models = {
-            "lite": (lite, AutomaticSettings.for_model(lite)),
+            "lite": (lite, AutomaticSettings.for_model(lite), ["bfloat16"]),
             "vit_b, random": (
                 random,
                 AutomaticSettings(pred_iou_thresh=iou, stability_score_thresh=stability),
+                ["bfloat16", "int8", "openvino"],
             ),
         }
-        for name, (model, settings) in models.items():
+        for name, (model, settings, precisions) in models.items():
             chosen = replace(settings, points_per_side=8) if quick else settings
             for title, image in images.items():
-                rows.append({"image": title, **compare(name, model, chosen, image)})
-                print(rows[-1], flush=True)
+                for row in compare(model, chosen, image, precisions):
+                    rows.append({"model": name, "image": title, **row})
+                    print(rows[-1], flush=True)
     save("half_precision", rows)
     print(table(rows, COLUMNS))
 

@@ -133,13 +133,22 @@ def tiny_vit() -> str:
 
 
 def half_precision() -> str:
-    """What bfloat16 changes."""
-    head = ["model", "photograph", "embedding", "clicks, mean IoU", "masks of both sets", "changed"]
+    """What lower precisions change."""
+    head = [
+        "model",
+        "precision",
+        "photograph",
+        "embedding",
+        "clicks, mean IoU",
+        "masks of both sets",
+        "changed",
+    ]
     return markdown(
         head,
         [
             [
                 row["model"],
+                row["precision"],
                 row["image"],
                 f"{100 * row['embedding']:.2f} %",
                 f"{row['click, IoU']:.3f}",
@@ -151,10 +160,27 @@ def half_precision() -> str:
     )
 
 
+def runtimes() -> str:
+    """ViT-B in other runtimes."""
+    return markdown(
+        ["part", "tool", "time", "error"],
+        [
+            [
+                row["part"],
+                row["tool"],
+                seconds(row["seconds"]),
+                f"{row['error']:.1g}" if row["error"] else "none",
+            ]
+            for row in read("runtimes")
+        ],
+    )
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "engine": engine,
     "tiny_vit": tiny_vit,
     "half_precision": half_precision,
+    "runtimes": runtimes,
     "postprocessing": postprocessing,
     "lite": lite,
     "tricks": tricks,

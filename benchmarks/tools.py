@@ -166,10 +166,12 @@ class Transformers:
         )
 
 
-OWN_TOOLS = ("sam-plugins", "sam-plugins float32")
+OWN_TOOLS = ("sam-plugins", "sam-plugins float32", "sam-plugins int8", "sam-plugins openvino")
 TOOLS: dict[str, Callable[[Path, Image, tuple[float, float]], Tool]] = {
     "sam-plugins": lambda *a: Ours(*a, precision="auto"),
     "sam-plugins float32": lambda *a: Ours(*a, precision="float32"),
+    "sam-plugins int8": lambda *a: Ours(*a, precision="int8"),
+    "sam-plugins openvino": lambda *a: Ours(*a, precision="openvino"),
     "segment-anything": Reference,
     "transformers": Transformers,
 }

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, TypeVar
 if TYPE_CHECKING:
     import torch
 
-PRECISIONS = ("float32", "bfloat16", "float16")
+CPU_ONLY = ("int8", "openvino")
+PRECISIONS = ("float32", "bfloat16", "float16", *CPU_ONLY)
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -63,27 +64,31 @@ def choose_precision(device: torch.device, precision: str = "auto") -> str:
     device : torch.device
         Where the encoder runs.
     precision : str
-        ``"auto"``, ``"float32"``, ``"bfloat16"`` or ``"float16"``.
+        ``"auto"`` or one of `PRECISIONS`.
 
     Returns
     -------
     str
-        One of ``"float32"``, ``"bfloat16"``, ``"float16"``.
+        One of `PRECISIONS`.
 
     Raises
     ------
     ValueError
-        If the precision is another word.
+        If the precision is another word, or not for this device.
 
     Notes
     -----
     ``"auto"`` is bfloat16 where the hardware multiplies it natively (AVX512-BF16 or AMX on a CPU,
-    Ampere or later on CUDA) and float32 elsewhere. Only the image encoder is affected: prompts and
-    masks are always computed in float32.
+    Ampere or later on CUDA) and float32 elsewhere. Only the image encoder is affected, and the last
+    step of the mask decoder, which upscales the masks. ``"int8"`` multiplies by 8-bit weights in
+    the encoder of a ViT on a CPU; with ``"openvino"``, OpenVINO runs the encoder there. In all else
+    both are as ``"auto"``.
     """
     if precision != "auto":
         if precision not in PRECISIONS:
             raise ValueError(f"unknown precision {precision!r}: use 'auto' or one of {PRECISIONS}")
+        if precision in CPU_ONLY and device.type != "cpu":
+            raise ValueError(f"the precision {precision!r} is for a CPU: use 'auto'")
         return precision
     return "bfloat16" if _has_native_bfloat16(device) else "float32"
 

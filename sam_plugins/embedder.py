@@ -53,6 +53,7 @@ class Embedder:
         self.cache = EmbeddingCache(disk_bytes=0) if cache is None else cache
         # One encoding at a time: two at once would double the peak memory and gain no speed.
         self._encoding = threading.Lock()
+        self._encoder = self._other_encoder()
 
     @cached_property
     def weights_hash(self) -> str:
@@ -237,11 +238,44 @@ class Embedder:
 
     def _encode(self, batch: Tensor) -> tuple[Tensor, ...]:
         with self._autocast():
-            return self.model.encode(batch)
+            return (self._encoder(batch),) if self._encoder else self.model.encode(batch)
+
+    def _other_encoder(self) -> Callable[[Tensor], Tensor] | None:
+        """What stands for the model's own image encoder, if the precision is not only a dtype."""
+        if self.precision == "int8":
+            from sam_plugins.modeling.int8 import quantized
+
+            return quantized(self.model.image_encoder)
+        if self.precision == "openvino":
+            from sam_plugins.checkpoints.locations import cache_directory
+            from sam_plugins.modeling.configs import LiteConfig
+            from sam_plugins.modeling.openvino_encoder import OpenVinoEncoder
+
+            if isinstance(self.model.config.encoder, LiteConfig):
+                raise ValueError(
+                    "the precision 'openvino' is for encoders that give one map: use 'auto'"
+                )
+            return OpenVinoEncoder(
+                self.model.image_encoder,
+                frame_size=self.model.frame_size,
+                folder=cache_directory() / "openvino",
+                name=self.weights_hash,
+                half=self._dtype is not None,
+            )
+        return None
+
+    @property
+    def _dtype(self) -> torch.dtype | None:
+        """The dtype of half precision, if any."""
+        import torch
+
+        words = {"int8": "auto", "openvino": "auto"}  # which are of the image encoder alone
+        word = words.get(self.precision, self.precision)
+        name = choose_precision(self.device, word)
+        return None if name == "float32" else getattr(torch, name)
 
     def _autocast(self) -> torch.autocast:
         import torch
 
-        half = self.precision != "float32"
-        dtype = getattr(torch, self.precision) if half else torch.bfloat16
-        return torch.autocast(self.device.type, dtype=dtype, enabled=half)
+        dtype = self._dtype
+        return torch.autocast(self.device.type, dtype=dtype or torch.bfloat16, enabled=bool(dtype))

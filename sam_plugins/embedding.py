@@ -42,7 +42,7 @@ class ImageEmbedding:
     normalization_key : str
         How its values were normalised.
     precision : str
-        In which the encoder ran: ``"float32"``, ``"bfloat16"`` or ``"float16"``.
+        In which the encoder ran: see `sam_plugins.devices.choose_precision`.
     """
 
     features: tuple[Tensor, ...]

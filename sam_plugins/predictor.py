@@ -41,7 +41,8 @@ class Predictor(Embedder):
     device : str
         ``"auto"`` (CUDA, then MPS, then CPU) or a torch device.
     precision : str
-        Precision of the image encoder: ``"auto"``, ``"float32"``, ``"bfloat16"``, ``"float16"``.
+        Precision of the image encoder: ``"auto"``, ``"float32"``, ``"bfloat16"``, ``"float16"``;
+        for ViTs on a CPU also ``"int8"`` and ``"openvino"``, which are faster and coarser.
     cache : EmbeddingCache, optional
         Where embeddings are kept. By default in this process's memory only; pass
         ``EmbeddingCache()`` to keep them on disk as well.

@@ -26,6 +26,13 @@ def test_an_unknown_precision_is_an_error():
         choose_precision(torch.device("cpu"), "float8")
 
 
+@pytest.mark.parametrize("name", ["int8", "openvino"])
+def test_what_only_a_processor_can_is_refused_elsewhere(name):
+    assert choose_precision(torch.device("cpu"), name) == name
+    with pytest.raises(ValueError, match="is for a CPU"):
+        choose_precision(torch.device("meta"), name)
+
+
 def test_precision_can_be_forced():
     assert choose_precision(torch.device("cpu"), "float32") == "float32"
     assert choose_precision(torch.device("cpu"), "auto") in ("float32", "bfloat16")

@@ -31,7 +31,8 @@ Precision = Annotated[
     typer.Option(
         "--precision",
         metavar="P",
-        help="Of the image encoder: auto, float32, bfloat16 or float16.",
+        help="Of the image encoder: auto, float32, bfloat16, float16; for ViTs on a CPU: int8, "
+        "openvino.",
     ),
 ]
 NoCache = Annotated[
@@ -104,7 +105,7 @@ def load_predictor(
     from sam_plugins.cache import EmbeddingCache
     from sam_plugins.checkpoints import REGISTRY
     from sam_plugins.devices import choose_device, choose_precision
-    from sam_plugins.errors import CheckpointNotFoundError
+    from sam_plugins.errors import CheckpointNotFoundError, SamPluginsError
     from sam_plugins.predictor import Predictor
 
     with wrong_use("--device"):
@@ -125,3 +126,7 @@ def load_predictor(
             if model in REGISTRY:
                 raise
             raise typer.BadParameter(str(error), param_hint="--model") from error
+        except SamPluginsError:
+            raise
+        except ValueError as error:
+            raise typer.BadParameter(str(error), param_hint="--precision") from error
