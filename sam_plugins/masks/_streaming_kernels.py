@@ -276,8 +276,10 @@ def trace(logits, outer, outer_frame, outer_bands, inner, inner_frame, inner_ban
 
 
 @njit(cache=True, nogil=True)
-def paint(logits, outer, outer_frame, outer_bands, inner, inner_frame, inner_bands, middle, mask):
-    """Set the pixels of one mask at the image's size.
+def paint(
+    logits, outer, outer_frame, outer_bands, inner, inner_frame, inner_bands, middle, mask, groups
+):
+    """Set the pixels of one mask at the image's size, in some groups of its lines.
 
     Parameters
     ----------
@@ -285,6 +287,7 @@ def paint(logits, outer, outer_frame, outer_bands, inner, inner_frame, inner_ban
     outer, outer_frame, outer_bands, inner, inner_frame, inner_bands : as for `trace`; y is outer
     middle : threshold
     mask : (H, W) bool, all False
+    groups : (first, stop) of the bands of the outer axis
     """
     o0, o1, o_weight = outer
     start, stop, f_start, f_stop = inner_bands[0], inner_bands[1], inner_bands[4], inner_bands[5]
@@ -296,7 +299,7 @@ def paint(logits, outer, outer_frame, outer_bands, inner, inner_frame, inner_ban
     wide, wide_stands = np.empty((2, frame_length), np.float32), np.full(2, -1)
     frame_line = np.empty(frame_length, np.float32)
     image_lines = np.empty((2, length), np.float32)
-    for group in range(len(outer_bands[0])):
+    for group in range(groups[0], groups[1]):
         a, b = outer_bands[2][group], outer_bands[3][group]
         stretches = _stretches(kinds, a, b, inner_bands, known, kind, begin, end)
         if stretches == 1 and kind[0] == BACKGROUND:

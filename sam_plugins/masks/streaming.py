@@ -26,6 +26,9 @@ Positions = tuple[NDArray[np.uint32], NDArray[np.uint32], NDArray[np.float32]]
 
 # Below this many masks, starting threads costs more than it saves.
 FEWEST_FOR_THREADS = 2
+# Of a mask that has more pixels: three masks would be no even share for two threads.
+PARTS = 4
+FEWEST_FOR_PARTS = 2**18
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,13 +172,20 @@ def masks_at_image_size(
     from sam_plugins.masks import _streaming_kernels as kernels
 
     _check(logits, frame, (0, 0), None)
-    masks = np.zeros((len(logits), *frame.image_size), dtype=np.bool_)
+    height, width = frame.image_size
+    masks = np.zeros((len(logits), height, width), dtype=np.bool_)
+    rows = np.ascontiguousarray(logits, dtype=np.float32)
+    y_outer, cut = _geometry(frame).y_outer, np.float32(threshold)
+    groups = len(y_outer[2][0])
+    size = max(1, groups // PARTS) if height * width > FEWEST_FOR_PARTS else groups
 
-    def one(index: int) -> None:
-        rows = np.ascontiguousarray(logits[index], dtype=np.float32)
-        kernels.paint(rows, *_geometry(frame).y_outer, np.float32(threshold), masks[index])
+    def paint(part: tuple[int, int]) -> None:
+        index, first = part
+        stop = min(first + size, groups)
+        kernels.paint(rows[index], *y_outer, cut, masks[index], (first, stop))
 
-    _map(one, range(len(logits)), threads)
+    parts = [(index, first) for index in range(len(rows)) for first in range(0, groups, size)]
+    _map(paint, parts, threads)
     return masks
 
 
