@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -14,6 +13,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from napari_sam.asking import Asking, Options, View
 from napari_sam.camera import camera_of, screen_pixel
 from napari_sam.classes import Classes
+from napari_sam.editing import Editing
 from napari_sam.geometry import current_plane
 from napari_sam.gestures import Gestures
 from napari_sam.keys import bind_layer, bind_viewer, unbind_viewer
@@ -21,6 +21,7 @@ from napari_sam.layers import PromptLayers
 from napari_sam.mouse import drag_callback
 from napari_sam.work import Work
 from napari_sam.worker import Worker
+from napari_sam.works import Works
 from sam_plugins.errors import SamPluginsError
 from sam_plugins.regions import Plane
 from sam_plugins.session import Session
@@ -43,7 +44,9 @@ DRAWN_MS = 100
 RECHECK_MS = 400
 
 
+# Who does what; the controller does the rest.
 PROPOSING = ("segment_everything", "next_proposal", "accept_all")
+EDITING = ("commit", "undo", "clear", "cycle")
 
 
 class Controller(QObject):
@@ -73,10 +76,7 @@ class Controller(QObject):
         self.plane: Plane | None = None
         self.gone: set[int] = set()
         self._visible: Any = None  # what was seen when an embedding was asked for last
-        self._works: list[Work] = []
-        self._waiting: deque[Callable[[], None]] = deque()
-        self._commit_at: int | None = None  # the version whose answer is committed
-        self._with_prompts = False
+        self._works = Works(self._new_work)
         self._class_id = 1
         self._closed = False
         self.worker = Worker(self)
@@ -84,6 +84,7 @@ class Controller(QObject):
         self.worker.ended.connect(self._on_busy)
         self.asking = Asking(viewer, self.worker, self)
         self.proposing = Proposing(self)
+        self.editing = Editing(self)
         self.gestures = Gestures(self)
         self.layers = PromptLayers(viewer, self._on_created)
         self._timers: list[QTimer] = []
@@ -153,7 +154,7 @@ class Controller(QObject):
         self._reset()
         self.work = self.plane = None
         if image is not None:
-            self.work = self._work_on(image, channel_axis, labels, new_labels)
+            self.work = self._works.on(image, channel_axis, labels, new_labels=new_labels)
         self._refresh_plane()
         if self.work is not None:
             self.layers.attach(self.work.transform, len(self.work.shape))
@@ -173,16 +174,10 @@ class Controller(QObject):
         self.activate()
         self._settling.start()
 
-    def _work_on(self, image: Any, channel_axis: int | None, labels: Any, new: bool) -> Work:
-        for work in reversed(self._works):
-            same = work.image == image and work.channel_axis == channel_axis
-            fits = work.labels is None if new else labels is None or work.labels == labels
-            if same and fits:
-                return work
+    def _new_work(self, image: Any, channel_axis: int | None, labels: Any) -> Work:
         work = Work(
             self.viewer, image, self.complain, self.classes, self.recheck_soon, channel_axis, labels
         )
-        self._works.append(work)
         image.events.data.connect(self._on_image_changed)
         return work
 
@@ -197,16 +192,14 @@ class Controller(QObject):
         old, self.options = self.options, replace(self.options, **changes)
         if not self.options.same_model(old):
             self._reset()
-            for work in self._works:
-                for session in work.sessions.values():
-                    session.forget_answers()
+            self._works.forget_answers()
             self._settling.start()
-            self._ask()
+            self.ask()
             self.show()
 
     def _reset(self) -> None:
         """Stop what runs about another image, slice or model."""
-        self._drop_queue()
+        self.editing.drop_queue()
         for kind in ("embed", "click"):
             self.worker.cancel(kind)
         self.proposing.clear()
@@ -234,15 +227,12 @@ class Controller(QObject):
     def _on_removed(self, event: Any) -> None:
         layer = event.value
         self.layers.forget(layer)
-        for work in list(self._works):
-            if work.image == layer or (work.labels is not None and work.labels == layer):
-                self._works.remove(work)
-                work.close()
-                if work == self.work:
-                    self.work = self.plane = None
-                    # An image whose labels are gone begins anew; after the event, not within it.
-                    left = None if work.image == layer else work.image
-                    QTimer.singleShot(0, partial(self._go_on_with, left, work.channel_axis))
+        for work in self._works.without(layer):
+            if work == self.work:
+                self.work = self.plane = None
+                # An image whose labels are gone begins anew; after the event, not within it.
+                left = None if work.image == layer else work.image
+                QTimer.singleShot(0, partial(self._go_on_with, left, work.channel_axis))
 
     def _go_on_with(self, image: Any, channel_axis: int | None) -> None:
         if self.work is None:
@@ -257,42 +247,19 @@ class Controller(QObject):
         if plane != self.plane:
             self.plane = plane
             self._reset()
-            self._ask()
+            self.ask()
         self.paint_soon()
-
-    # ---- what the person says -------------------------------------------------------------
-
-    def when_free(self, say: Callable[[Session], Any], *, commit: bool = False) -> None:
-        """Say something now, or after the object that is about to be committed."""
-        if self._commit_at is not None:
-            self._waiting.append(partial(self._say, say, commit))
-        else:
-            self._say(say, commit)
-
-    def _say(self, say: Callable[[Session], Any], commit: bool) -> None:
-        session = self.session
-        if session is None:
-            return
-        say(session)
-        if commit:
-            self._commit_at, self._with_prompts = session.version, True
-        self._ask()
-        self.show()
 
     # ---- the model -------------------------------------------------------------------------
 
-    def _ask(self) -> None:
+    def ask(self) -> None:
+        """Ask the model what was said last, if it has not answered that."""
         view = self.view()
         if view is not None:
             self.asking.ask(view, self._answered, self.failed)
 
     def _answered(self) -> None:
-        session = self.session
-        if session is not None and self._commit_at == session.version:
-            self._commit_at = None
-            self.run("commit")
-            while self._waiting and self._commit_at is None:
-                self._waiting.popleft()()
+        self.editing.answered()
         self.show()
 
     def failed(self, error: Exception) -> None:
@@ -303,7 +270,7 @@ class Controller(QObject):
         error : Exception
             What went wrong.
         """
-        self._drop_queue()
+        self.editing.drop_queue()
         self.complain(error)
         self.status.emit(str(error))
 
@@ -329,17 +296,12 @@ class Controller(QObject):
         """Stop everything that runs in the background."""
         for kind in ("embed", "propose", "select", "click"):
             self.worker.cancel(kind)
-        self._drop_queue()
+        self.editing.drop_queue()
         self.status.emit("Stopped")
 
     def _on_busy(self, _: str) -> None:
         long = [kind for kind in ("embed", "propose") if self.worker.busy(kind)]
         self.busy_changed.emit(long[0] if long else "")
-
-    def _drop_queue(self) -> None:
-        self._waiting.clear()
-        self._commit_at = None
-        self._with_prompts = False
 
     # ---- keys ------------------------------------------------------------------------------
 
@@ -351,64 +313,16 @@ class Controller(QObject):
         action : str
             One of the actions of `KEYS`, ``"accept_all"`` or ``"restore"``.
         """
-        where = self.proposing if action in PROPOSING else self
+        who: Any = self
+        if action in PROPOSING:
+            who = self.proposing
+        elif action in EDITING:
+            who = self.editing
         try:
-            getattr(where, action)()
+            getattr(who, action)()
         except (SamPluginsError, ValueError, OSError) as error:
             self.complain(error)
             self.status.emit(str(error))
-
-    def commit(self) -> None:
-        """Keep the mask as an object; if its answer is under way, as soon as it comes."""
-        session = self.session
-        if session is None or self.work is None:
-            return
-        if self._commit_at is not None:
-            self._waiting.append(partial(self.run, "commit"))
-            return
-        if session.waiting:
-            self._commit_at = session.version
-            if not self.worker.busy("click"):
-                self._ask()
-            return
-        together, self._with_prompts = self._with_prompts, False
-        session.overlap = self.options.overlap
-        record = session.commit(with_prompts=together)
-        if record is None:
-            self.status.emit("Nothing to keep yet: click on an object")
-            return
-        self.status.emit(f"Object {record.id} kept")
-        self._rechecking.start()
-        self.show()
-
-    def undo(self) -> None:
-        """Take back the last hint or, if there is none, the last commit."""
-        session = self.session
-        if session is None:
-            return
-        self._drop_queue()
-        self.worker.cancel("click")
-        name = session.undo()
-        self.status.emit("Nothing to undo" if name is None else f"Undone: {name}")
-        self._ask()
-        self._rechecking.start()
-        self.show()
-
-    def clear(self) -> None:
-        """Drop the object under way; an undo brings it back."""
-        if self.session is not None:
-            self._drop_queue()
-            self.worker.cancel("click")
-            self.session.clear()
-            self.show()
-
-    def cycle(self) -> None:
-        """Show the next candidate."""
-        if self.session is not None:
-            if self.session.candidates < 2:
-                self.status.emit("There is no other mask: one more click tells which is meant")
-            self.session.cycle()
-            self.show()
 
     def toggle_polarity(self) -> None:
         """Swap what the left and the right button mean."""
@@ -429,7 +343,7 @@ class Controller(QObject):
             return
         self._reset()
         self.status.emit(f"{self.work.restore(folder)} objects restored")
-        self._ask()
+        self.ask()
         self._rechecking.start()
         self.show()
 
@@ -501,8 +415,6 @@ class Controller(QObject):
         for event, slot in self._connections:
             event.disconnect(slot)
         unbind_viewer(self.viewer)
-        for work in self._works:
-            work.close()
-        self._works.clear()
+        self._works.close()
         self.work = self.plane = None
         self.layers.remove()

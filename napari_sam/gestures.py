@@ -33,7 +33,7 @@ class Gestures:
         if spot is not None:
             foreground = positive == controller.positive
             commit = controller.options.one_click and foreground
-            controller.when_free(
+            controller.editing.when_free(
                 lambda session: session.add_point(*spot, foreground=foreground), commit=commit
             )
 
@@ -53,7 +53,7 @@ class Gestures:
             controller.layers.show_boxes(plane, [(x0, y0, x1, y1)], screen_pixel=pixel)
             return
         if abs(x1 - x0) >= 1 and abs(y1 - y0) >= 1:
-            controller.when_free(
+            controller.editing.when_free(
                 lambda session: session.add_box(x0, y0, x1, y1),
                 commit=controller.options.box_to_object,
             )
@@ -69,7 +69,7 @@ class Gestures:
         inside = [(x, y) for x, y in spots if 0 <= x < width and 0 <= y < height]
         if len(inside) > 1:
             foreground = positive == controller.positive
-            controller.when_free(
+            controller.editing.when_free(
                 lambda session: session.add_scribble(inside, foreground=foreground)
             )
 
@@ -77,7 +77,7 @@ class Gestures:
         """A click with Ctrl on the prompts."""
         spot = self._inside(position)
         if spot is not None:
-            self._controller.when_free(partial(self._take_up, spot))
+            self._controller.editing.when_free(partial(self._take_up, spot))
 
     def _take_up(self, spot: tuple[float, float], session: Session) -> None:
         found, status = session.take_up(*spot), self._controller.status

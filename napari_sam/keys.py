@@ -23,7 +23,7 @@ class Key:
     keys : tuple of str
         As napari names them.
     action : str
-        Name of the controller's method.
+        Name of a method of the controller, its editing or its proposing.
     label : str
         How the key is shown.
     help : str

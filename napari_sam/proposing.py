@@ -146,7 +146,7 @@ class Proposing(QObject):
         self.clear()
         limit = session.prompts.boxes[-1] if session.prompts.boxes else None
         if limit is not None:
-            controller.clear()
+            controller.editing.clear()
             view = replace(view, visible=limit)
         side = self.points_per_side
 

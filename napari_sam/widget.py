@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QSize, Qt
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QComboBox,
     QFormLayout,
@@ -12,34 +12,31 @@ from qtpy.QtWidgets import (
     QLabel,
     QProgressBar,
     QPushButton,
-    QScrollArea,
     QVBoxLayout,
     QWidget,
 )
 from superqt import QCollapsible
 
+from napari_sam.choices import (
+    ClassChoice,
+    LayerChoice,
+    device_choice,
+    model_choice,
+    overlap_choice,
+)
 from napari_sam.colouring import colour_labels
+from napari_sam.containers import WIDTH, SteadyScrollArea, collapsible
 from napari_sam.controller import Controller
 from napari_sam.object_edits import delete_object, set_class, show_object
 from napari_sam.objects_table import ObjectsModel, ObjectsTable
 from napari_sam.panels import EverythingPanel, HelpPanel, ImagePanel, checkbox
 from napari_sam.settings import read_preferences
-from sam_plugins.checkpoints.registry import list_models
 from sam_plugins.session import Overlap
 
 if TYPE_CHECKING:
     import napari
 
-DEVICES = ("auto", "cpu", "cuda", "mps")
-OVERLAPS = {
-    "keep": "others keep their pixels",
-    "overwrite": "this one takes them",
-    "background": "only on background",
-}
 NEW_LABELS = "new layer"
-
-# Pixels that the widget asks for.
-WIDTH, HEIGHT = 350, 600
 
 
 class SegmentAnythingWidget(QWidget):
@@ -63,29 +60,13 @@ class SegmentAnythingWidget(QWidget):
     # ---- what it is made of ----------------------------------------------------------------
 
     def _build(self) -> None:
-        self.image, self.labels = QComboBox(), QComboBox()
-        self.image.setToolTip("The image to segment")
-        self.labels.setToolTip("Where objects go: a new layer, or one of yours that fits the image")
-        self.model, self.device = QComboBox(), QComboBox()
-        for entry in list_models():
-            size = "ready" if entry.present else f"{(entry.size or 0) / 1e6:.0f} MB to download"
-            self.model.addItem(f"{entry.name} ({size})", entry.name)
-            last = self.model.count() - 1
-            self.model.setItemData(
-                last, f"{entry.description}; {entry.licence}", Qt.ItemDataRole.ToolTipRole
-            )
-        self.model.setToolTip("lite works offline; the others are downloaded once and checked")
-        self.device.addItems(list(DEVICES))
-        self.device.setToolTip("Where the model runs; auto takes the GPU if there is one")
-        self.overlap = QComboBox()
-        for name, text in OVERLAPS.items():
-            self.overlap.addItem(text, name)
-        self.overlap.setToolTip("What happens where the new object lies on others")
-        self.class_name = QComboBox()
-        self.class_name.setEditable(True)
-        self.class_name.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
-        self.class_name.addItem(self.controller.classes.icon(1), self.controller.classes.name_of(1))
-        self.class_name.setToolTip("Class of the next objects; type a new one")
+        self.image = LayerChoice("The image to segment")
+        self.labels = LayerChoice(
+            "Where objects go: a new layer, or one of yours that fits the image", first=NEW_LABELS
+        )
+        self.model, self.device = model_choice(), device_choice()
+        self.overlap = overlap_choice()
+        self.class_name = ClassChoice(self.controller.classes)
         self.one_click = checkbox("one object per click", "Each click is kept at once")
         self.box_to_object = checkbox("box to object", "Each box is kept at once")
         self.follow_zoom = checkbox(
@@ -160,10 +141,10 @@ class SegmentAnythingWidget(QWidget):
             ("Values and channels", self.image_panel, False),
             ("Mouse and keys", HelpPanel(), False),
         ):
-            self.sections[title] = _collapsible(title, widget, is_open=is_open)
+            self.sections[title] = collapsible(title, widget, is_open=is_open)
             layout.addWidget(self.sections[title])
         layout.addStretch()
-        scroll = _SteadyScrollArea()
+        scroll = SteadyScrollArea()
         scroll.setWidgetResizable(True)
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         scroll.setWidget(inner)
@@ -255,7 +236,7 @@ class SegmentAnythingWidget(QWidget):
         images = [each for each in self.viewer.layers if _is(each, "Image")]
         work = self.controller.work
         current = work.image if work is not None else None
-        _fill(self.image, images, current)
+        self.image.offer(images, current)
         if work is None and images:
             self.controller.set_image(images[-1])
         self._refresh_labels()
@@ -272,7 +253,7 @@ class SegmentAnythingWidget(QWidget):
                 and tuple(each.data.shape) == work.shape
                 and not self.controller.layers.owns(each)
             ]
-        _fill(self.labels, fitting, work.labels if work is not None else None, first=NEW_LABELS)
+        self.labels.offer(fitting, work.labels if work is not None else None)
 
     def _on_image(self) -> None:
         self.controller.set_image(self.image.currentData())
@@ -305,16 +286,9 @@ class SegmentAnythingWidget(QWidget):
     # ---- state -----------------------------------------------------------------------------
 
     def _on_changed(self) -> None:
-        work, classes = self.controller.work, self.controller.classes
+        work = self.controller.work
         self.objects.show(work, self.controller.gone)
-        if self.class_name.count() < len(classes.names):
-            text = self.class_name.currentText()
-            self.class_name.blockSignals(True)
-            for number in range(self.class_name.count() + 1, len(classes.names) + 1):
-                self.class_name.addItem(classes.icon(number), classes.name_of(number))
-            self.class_name.setCurrentIndex(max(0, self.class_name.findText(text)))
-            self.class_name.setEditText(text)
-            self.class_name.blockSignals(False)
+        self.class_name.offer_new()
         if work is not None:
             if self.objects.rowCount():
                 self.restore.setVisible(False)
@@ -365,41 +339,7 @@ class SegmentAnythingWidget(QWidget):
         super().closeEvent(event)
 
 
-class _SteadyScrollArea(QScrollArea):
-    """Asks for the same room whatever is in it: the canvas must not move while a person clicks."""
-
-    def sizeHint(self) -> QSize:  # noqa: N802 - Qt's name
-        return QSize(WIDTH, HEIGHT)
-
-    def resizeEvent(self, event: Any) -> None:  # noqa: N802 - Qt's name
-        """What is in it is as wide as it is, so that nothing is cut off at the side."""
-        super().resizeEvent(event)
-        self.widget().setMaximumWidth(self.viewport().width())
-
-
 def _is(layer: Any, kind: str) -> bool:
     import napari.layers
 
     return isinstance(layer, getattr(napari.layers, kind))
-
-
-def _fill(box: QComboBox, layers: list[Any], current: Any, *, first: str | None = None) -> None:
-    box.blockSignals(True)
-    box.clear()
-    if first is not None:
-        box.addItem(first, None)
-    for layer in layers:
-        box.addItem(layer.name, layer)
-        if current is not None and layer == current:
-            box.setCurrentIndex(box.count() - 1)
-    box.blockSignals(False)
-
-
-def _collapsible(title: str, widget: QWidget, *, is_open: bool) -> QCollapsible:
-    group = QCollapsible(title)
-    group.addWidget(widget)
-    if is_open:
-        group.expand(animate=False)
-    else:
-        group.collapse(animate=False)
-    return group

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sam_plugins.errors import SamPluginsError
 from sam_plugins.prediction import Prediction
 from sam_plugins.prompts import Prompt
-from sam_plugins.session.actions import Action, Change, Drop, Say, action_from_json
+from sam_plugins.session.actions import Drop, Say
 from sam_plugins.session.answers import Answer
-from sam_plugins.session.changes import class_change, commit_change, delete_change
+from sam_plugins.session.changes import class_change, delete_change
+from sam_plugins.session.commits import chosen_object, write_objects
 from sam_plugins.session.cutouts import Cutout
+from sam_plugins.session.history import History
 from sam_plugins.session.journal import VERSION, Journal, JournalError, read_journal
-from sam_plugins.session.objects import ObjectRecord, Source
+from sam_plugins.session.objects import ObjectRecord
 from sam_plugins.session.patches import Overlap
 from sam_plugins.session.prompts import PromptState
 from sam_plugins.session.regions import Region
-from sam_plugins.session.state import State, Step
+from sam_plugins.session.state import State
 from sam_plugins.session.targets import Target
 
 
@@ -40,11 +40,6 @@ class Session:
         Of new objects; may be set at any time.
     key : str
         Tells the image, and a stack's slice, in the journal.
-
-    Attributes
-    ----------
-    version : int
-        Another one after each change of the prompts: answers to earlier ones are refused.
 
     Examples
     --------
@@ -70,13 +65,11 @@ class Session:
         self.overlap = overlap
         self.class_id = class_id
         self.key = key
-        self.version = 0
         self._state = State(target)
-        self._done: list[Action] = []
-        self._undone: list[Action] = []
-        self._journal = journal
+        self._history = History(self._state)
         if journal is not None:
             journal.write({"journal": VERSION, "key": key, "size": list(target.shape)})
+            self._history.journal = journal
 
     @classmethod
     def restore(
@@ -112,21 +105,13 @@ class Session:
                 f"{path} is of an image of {tuple(head['size'])}, not of {tuple(target.shape)}"
             )
         session = cls(target, overlap=overlap, key=head["key"])
-        for entry in entries:
-            if entry.get("undo"):
-                session.undo()
-            elif entry.get("redo"):
-                session.redo()
-            else:
-                session._do(action_from_json(entry["do"]))
-        session._journal = Journal(path)
+        session._history.replay(entries)
+        session._history.journal = Journal(path)
         return session
 
     def close(self) -> None:
         """Close the journal; the session goes on without one."""
-        if self._journal is not None:
-            self._journal.close()
-            self._journal = None
+        self._history.close()
 
     # ---- the current object ----------------------------------------------------------------
 
@@ -136,9 +121,15 @@ class Session:
         return self._state.target.shape
 
     @property
+    def version(self) -> int:
+        """Another one after each change of the prompts: answers to earlier ones are refused."""
+        return self._state.version
+
+    @property
     def prompts(self) -> PromptState:
         """All that was said about the current object."""
-        return self._state.steps[-1].prompts if self._state.steps else PromptState()
+        step = self._state.step
+        return PromptState() if step is None else step.prompts
 
     @property
     def editing(self) -> int | None:
@@ -191,7 +182,7 @@ class Session:
             Its predicted IoU.
         """
         self.clear()
-        self._do(Say("proposal", PromptState(mask=cutout), score=score))
+        self._history.do(Say("proposal", PromptState(mask=cutout), score=score))
 
     def take_up(self, x: float, y: float) -> ObjectRecord | None:
         """Take up the object under a pixel again: its mask is the mask prompt, its id stays.
@@ -206,28 +197,22 @@ class Session:
         ObjectRecord or None
             None if there is no object.
         """
-        height, width = self.image_size
-        column, row = round(x), round(y)
-        if not (0 <= column < width and 0 <= row < height):
-            return None
-        target = self._state.target
-        label = int(target.read((column, row, column + 1, row + 1))[0, 0])
+        label = self._state.label_at(round(x), round(y))
         if not label:
             return None
-        known = self.objects.get(label)
-        box = (0, 0, width, height) if known is None else known.box
-        cutout = Cutout(target.read(box) == label, box[:2]).tight()
+        cutout = self._state.cutout_of(label)
+        known = self._state.objects.get(label)
         if known is None:
             known = ObjectRecord(label, self.class_id, cutout.area, None, cutout.box, PromptState())
         self.clear()
         said = PromptState(mask=cutout)
-        self._do(Say(f"object {label}", said, editing=label, score=known.predicted_iou))
+        self._history.do(Say(f"object {label}", said, editing=label, score=known.predicted_iou))
         return known
 
     def clear(self) -> None:
         """Forget the current object's prompts."""
         if self._state.steps:
-            self._do(Drop())
+            self._history.do(Drop())
 
     def prompt(self, region: Region | None = None) -> Prompt | None:
         """Say what there is to ask a model.
@@ -244,15 +229,10 @@ class Session:
             that was about the same region. None if there is nothing to ask, because nothing was
             said or the mask is there already.
         """
-        steps = self._state.steps
-        if not steps or steps[-1].cutout is not None:
+        if not self.waiting:
             return None
         region = region or Region.whole(self.image_size)
-        before = steps[-2].answer if len(steps) > 1 else None
-        logits = None
-        if before is not None and before.region == region:
-            logits = before.logits(steps[-2].candidate)
-        return self.prompts.prompt(region, logits)
+        return self.prompts.prompt(region, self._state.logits(region))
 
     def answer(
         self, prediction: Prediction | Answer, version: int, *, region: Region | None = None
@@ -273,9 +253,9 @@ class Session:
         bool
             False if the prompts have changed since: the answer is not taken.
         """
-        if version != self.version or not self._state.steps:
+        step = self._state.step
+        if version != self.version or step is None:
             return False
-        step = self._state.steps[-1]
         if not isinstance(prediction, Answer):
             prediction = Answer(prediction, region or Region.whole(self.image_size))
         step.answer = prediction
@@ -285,18 +265,19 @@ class Session:
     @property
     def waiting(self) -> bool:
         """Whether something was said that no model has answered yet."""
-        return bool(self._state.steps) and self._state.steps[-1].cutout is None
+        step = self._state.step
+        return step is not None and step.cutout is None
 
     def forget_answers(self) -> None:
         """Drop the model's answers about the current object: another model is to be asked."""
         for step in self._state.steps:
             step.answer, step.candidate = None, 0
-        self.version += 1
+        self._state.version += 1
 
     @property
     def candidates(self) -> int:
         """How many masks there are to choose from."""
-        step = self._step
+        step = self._state.step
         if step is None:
             return 0
         return len(step.answer) if step.answer is not None else int(step.cutout is not None)
@@ -304,7 +285,8 @@ class Session:
     @property
     def candidate(self) -> int:
         """Which of them is chosen."""
-        return 0 if self._step is None else self._step.candidate
+        step = self._state.step
+        return 0 if step is None else step.candidate
 
     def cycle(self) -> int:
         """Choose the next candidate.
@@ -314,7 +296,7 @@ class Session:
         int
             Which.
         """
-        step = self._step
+        step = self._state.step
         if step is not None and step.answer is not None:
             step.candidate = (step.candidate + 1) % len(step.answer)
         return self.candidate
@@ -322,7 +304,8 @@ class Session:
     @property
     def cutout(self) -> Cutout | None:
         """The chosen mask; None if there is none, or none yet."""
-        return None if self._step is None else self._step.cutout
+        step = self._state.step
+        return None if step is None else step.cutout
 
     @property
     def mask(self) -> NDArray[np.bool_] | None:
@@ -333,11 +316,8 @@ class Session:
     @property
     def predicted_iou(self) -> float | None:
         """The chosen mask's."""
-        return None if self._step is None else self._step.predicted_iou
-
-    @property
-    def _step(self) -> Step | None:
-        return self._state.steps[-1] if self._state.steps else None
+        step = self._state.step
+        return None if step is None else step.predicted_iou
 
     # ---- committed objects -----------------------------------------------------------------
 
@@ -370,24 +350,17 @@ class Session:
         SamPluginsError
             If the label image's type has no number left.
         """
-        step = self._step
-        cutout = None if step is None else step.cutout
-        if step is None or cutout is None:
-            return None
-        cutout = cutout.tight()
-        if not cutout.area:
-            return None
-        object_id = self._new_id() if self.editing is None else self.editing
-        known = self._state.objects.get(object_id)
-        chosen = class_id or (self.class_id if known is None else known.class_id)
-        prompts = step.prompts
-        source: Source = "prompt" if prompts.points or prompts.boxes or known else "proposal"
-        record = ObjectRecord(object_id, chosen, 0, step.predicted_iou, cutout.box, prompts, source)
-        change = commit_change(
-            self._state, record, cutout, overlap=self.overlap, with_prompts=with_prompts
+        change = chosen_object(
+            self._state,
+            class_id=class_id,
+            default_class=self.class_id,
+            overlap=self.overlap,
+            with_prompts=with_prompts,
         )
-        self._do(change)
-        return self._state.objects[object_id]
+        if change is None:
+            return None
+        self._history.do(change)
+        return self._state.objects[change.records[0][0]]
 
     def commit_all(self, masks: Iterable[tuple[Cutout, float | None]]) -> list[ObjectRecord]:
         """Write several masks as objects, with one undo step for all.
@@ -402,23 +375,10 @@ class Session:
         list of ObjectRecord
             Those of which anything could be taken.
         """
-        whole = Change("proposals", [], [])
-        for cutout, score in masks:
-            record = ObjectRecord(
-                self._new_id(), self.class_id, 0, score, cutout.box, PromptState(), "proposal"
-            )
-            try:
-                change = commit_change(self._state, record, cutout.tight(), overlap=Overlap.KEEP)
-            except SamPluginsError:
-                continue  # others cover all of it
-            change.finishes = False
-            change.apply(self._state)
-            whole.patches += change.patches
-            whole.records += change.records
-        if whole.records:
-            whole.name = f"{len(whole.records)} objects"
-            self._log(whole)
-        return [after for _, _, after in whole.records if after is not None]
+        change = write_objects(self._state, masks, self.class_id)
+        if change.records:
+            self._history.add(change)
+        return [after for _, _, after in change.records if after is not None]
 
     def delete(self, object_id: int) -> None:
         """Take an object out of the label image.
@@ -432,7 +392,7 @@ class Session:
         KeyError
             If the session has no such object.
         """
-        self._do(delete_change(self._state, self._state.objects[object_id]))
+        self._history.do(delete_change(self._state, self._state.objects[object_id]))
 
     def set_class(self, object_id: int, class_id: int) -> None:
         """Change an object's class.
@@ -446,16 +406,7 @@ class Session:
         KeyError
             If the session has no such object.
         """
-        self._do(class_change(self._state.objects[object_id], class_id))
-
-    def _new_id(self) -> int:
-        target = self._state.target
-        new = max(target.highest(), max(self._state.objects, default=0)) + 1
-        if new > np.iinfo(target.dtype).max:
-            raise SamPluginsError(
-                f"labels of type {target.dtype} end at {new - 1}: choose a label image with more"
-            )
-        return new
+        self._history.do(class_change(self._state.objects[object_id], class_id))
 
     # ---- history ---------------------------------------------------------------------------
 
@@ -467,13 +418,7 @@ class Session:
         str or None
             What it was; None if there was nothing left.
         """
-        if not self._done:
-            return None
-        action = self._done.pop()
-        action.revert(self._state)
-        self._undone.append(action)
-        self._changed({"undo": True})
-        return action.name
+        return self._history.undo()
 
     def redo(self) -> str | None:
         """Do again what was taken back.
@@ -483,37 +428,7 @@ class Session:
         str or None
             What it was; None if there was nothing.
         """
-        if not self._undone:
-            return None
-        action = self._undone.pop()
-        action.apply(self._state)
-        self._done.append(action)
-        self._changed({"redo": True})
-        return action.name
+        return self._history.redo()
 
     def _say(self, name: str, prompts: PromptState) -> None:
-        self._do(Say(name, prompts, editing=self.editing))
-
-    def _do(self, action: Action) -> None:
-        action.apply(self._state)
-        self._log(action)
-
-    def _log(self, action: Action) -> None:
-        if isinstance(action, Change) and action.with_prompts:
-            self._forget_prompts()
-        self._done.append(action)
-        self._undone.clear()
-        self._changed({"do": action.as_json()} if self._journal is not None else {})
-
-    def _forget_prompts(self) -> None:
-        """Take the prompts since the last object out of the history, and nothing else."""
-        finished = [i for i, a in enumerate(self._done) if isinstance(a, Change) and a.finishes]
-        first = finished[-1] + 1 if finished else 0
-        since = [action for action in self._done[first:] if isinstance(action, Change)]
-        self._done[first:] = since
-
-    def _changed(self, entry: dict[str, object]) -> None:
-        self.version += 1
-        if self._journal is not None:
-            # The time tells how long an object took.
-            self._journal.write({**entry, "at": round(time.time(), 1)})
+        self._history.do(Say(name, prompts, editing=self.editing))

@@ -61,7 +61,7 @@ class Window:
         self.until(
             lambda: (
                 not controller.worker.busy()
-                and controller._commit_at is None
+                and not controller.editing.committing
                 and not any(timer.isActive() for timer in timers)
             )
         )

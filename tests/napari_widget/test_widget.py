@@ -65,7 +65,8 @@ def test_click_keep_undo(open_widget, qtbot):
 def test_every_key_is_an_action_and_is_shown(open_widget):
     _, widget = open_widget()
     for key in KEYS:
-        where = (widget.controller, widget.controller.proposing)
+        controller = widget.controller
+        where = (controller, controller.editing, controller.proposing)
         assert any(callable(getattr(each, key.action, None)) for each in where)
 
 
