@@ -11,10 +11,20 @@ import json
 import statistics
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from benchmarks.measure import forget_peak, in_child, peak_mb, resident_mb, save, table, timed
+from benchmarks.measure import (
+    RESULTS,
+    forget_peak,
+    in_child,
+    peak_mb,
+    resident_mb,
+    save,
+    table,
+    timed,
+)
 from benchmarks.tools import OWN_TOOLS, TOOLS
 
 TASKS = ("encode", "click", "clicks", "streamed", "automatic")
@@ -68,6 +78,13 @@ def child(arguments: argparse.Namespace) -> None:
     print(json.dumps({**result, "peak_mb": peak_mb(), "added_mb": peak_mb() - before}))
 
 
+def _other_tasks(name: str, tasks: list[str]) -> list[dict[str, Any]]:
+    """Earlier results of tasks that are not measured now."""
+    path = RESULTS / f"{name}.json"
+    earlier = json.loads(path.read_text())["rows"] if path.exists() else []
+    return [row for row in earlier if row["task"] not in tasks]
+
+
 def main(argv: list[str] | None = None) -> None:
     """Run the tools in turns, print the table, save it."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -117,7 +134,7 @@ def main(argv: list[str] | None = None) -> None:
     for row in rows:
         if reference.get(row["task"]):
             row["speed-up"] = reference[row["task"]]["seconds"] / row["seconds"]
-    save(arguments.name, rows)
+    save(arguments.name, _other_tasks(arguments.name, arguments.tasks) + rows)
     columns = ["task", "tool", "seconds", "cpu_seconds", "peak_mb", "added_mb", "speed-up"]
     print(table(rows, columns))
 

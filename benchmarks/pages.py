@@ -59,7 +59,7 @@ def engine() -> str:
                 f"{row['added_mb']:.0f} MB",
                 times(row),
             ]
-            for row in read("engine")
+            for row in sorted(read("engine"), key=lambda row: list(TASKS).index(row["task"]))
         ],
     )
 
