@@ -23,13 +23,17 @@ if TYPE_CHECKING:
     from sam_plugins.cache import EmbeddingCache
     from sam_plugins.modeling.sam import Sam
 
+# CUDA graphs that are kept: of a few sizes of a batch of images, and a few kinds and numbers of
+# prompts. They compute in the same memory; each holds what goes in and comes out.
+MOST_GRAPHS = 12
+
 
 class Embedder:
     """A model that encodes images, with a cache of what it encoded; see `Predictor`.
 
     Parameters
     ----------
-    model, device, precision, cache, progress
+    model, device, precision, cache, cuda_graphs, progress
         As for `Predictor`.
     """
 
@@ -40,10 +44,12 @@ class Embedder:
         device: str = "auto",
         precision: str = "auto",
         cache: EmbeddingCache | None = None,
+        cuda_graphs: bool = False,
         progress: Callable[[int, int], None] | None = None,
     ) -> None:
         from sam_plugins.cache import EmbeddingCache
         from sam_plugins.checkpoints import load_model
+        from sam_plugins.modeling.graphs import Graphs
 
         self.device = choose_device(device)
         self.precision = choose_precision(self.device, precision)
@@ -51,6 +57,8 @@ class Embedder:
             model = load_model(model, device=str(self.device), progress=progress)
         self.model = model.to(self.device).eval()
         self.cache = EmbeddingCache(disk_bytes=0) if cache is None else cache
+        self.cuda_graphs = cuda_graphs and self.device.type == "cuda"
+        self._graphs = Graphs(MOST_GRAPHS if self.cuda_graphs else 0)
         # One encoding at a time: two at once would double the peak memory and gain no speed.
         self._encoding = threading.Lock()
         self._encoder = self._other_encoder()
@@ -237,6 +245,9 @@ class Embedder:
         return self.model.preprocess(pixels.permute(2, 0, 1).float())  # (3, F, F)
 
     def _encode(self, batch: Tensor) -> tuple[Tensor, ...]:
+        return self._graphs.run(self._run_encoder, batch)
+
+    def _run_encoder(self, batch: Tensor) -> tuple[Tensor, ...]:
         with self._autocast():
             return (self._encoder(batch),) if self._encoder else self.model.encode(batch)
 
@@ -278,4 +289,10 @@ class Embedder:
         import torch
 
         dtype = self._dtype
-        return torch.autocast(self.device.type, dtype=dtype or torch.bfloat16, enabled=bool(dtype))
+        return torch.autocast(
+            self.device.type,
+            dtype=dtype or torch.bfloat16,
+            enabled=bool(dtype),
+            # A weight that was cast for one graph is not there for another.
+            cache_enabled=not self.cuda_graphs,
+        )

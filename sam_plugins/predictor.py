@@ -46,6 +46,10 @@ class Predictor(Embedder):
     cache : EmbeddingCache, optional
         Where embeddings are kept. By default in this process's memory only; pass
         ``EmbeddingCache()`` to keep them on disk as well.
+    cuda_graphs : bool
+        On a CUDA GPU, from the second call of a shape on, replay the kernels of the encoder and of
+        the mask decoder together: faster, and the memory that they compute in stays taken. Off by
+        default, until it has been measured on the cards in use.
     progress : callable, optional
         Called with (done, total) bytes while a checkpoint is downloaded.
 
@@ -183,30 +187,97 @@ class Predictor(Embedder):
             Low-resolution logits.
         predicted_iou : ndarray of shape (B, K), float32
         """
-        answers = self._decode([(embedding, prompt) for prompt in prompts], multimask=multimask)
-        return np.stack([logits for logits, _ in answers]), np.stack([iou for _, iou in answers])
+        logits, predicted_iou = self.decode_tensors(embedding, prompts, multimask=multimask)
+        return logits.cpu().numpy(), predicted_iou.cpu().numpy()
+
+    def decode_tensors(
+        self, embedding: ImageEmbedding, prompts: Sequence[Prompt], *, multimask: bool
+    ) -> tuple[Tensor, Tensor]:
+        """Run the mask decoder as `decode` does, and leave the answers on the device.
+
+        Parameters
+        ----------
+        embedding, prompts, multimask
+            See `decode`.
+
+        Returns
+        -------
+        logits : Tensor of shape (B, K, h, w), float32
+            Low-resolution logits.
+        predicted_iou : Tensor of shape (B, K), float32
+        """
+        import torch
+
+        questions = [(embedding, prompt) for prompt in prompts]
+        logits, predicted_iou = zip(
+            *self._decode(questions, multimask=multimask, to_host=False), strict=True
+        )
+        return torch.stack(logits), torch.stack(predicted_iou)
 
     def _decode(
-        self, questions: Sequence[tuple[ImageEmbedding, Prompt]], *, multimask: bool
-    ) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
-        """Logits (K, h, w) and predicted IoUs (K,) of each question."""
+        self,
+        questions: Sequence[tuple[ImageEmbedding, Prompt]],
+        *,
+        multimask: bool,
+        to_host: bool = True,
+    ) -> list[tuple[Any, Any]]:
+        """Logits (K, h, w) and predicted IoUs (K,) of each question, as arrays or tensors."""
         import torch
 
         def run(batch: Sequence[tuple[ImageEmbedding, Prompt]]) -> list[tuple[Any, Any]]:
-            with torch.inference_mode(), self._autocast():
-                logits, predicted_iou = self.model.decode(
-                    self._features([embedding for embedding, _ in batch]),
-                    **prompt_tensors(
-                        [prompt for _, prompt in batch],
-                        [embedding.frame for embedding, _ in batch],
-                        self.device,
-                    ),
-                    multimask=multimask,
-                )
-            pair = logits.float().cpu().numpy(), predicted_iou.float().cpu().numpy()
+            with torch.inference_mode():
+                answers = self._decode_batch(self._padded(batch), multimask=multimask)
+            pair: tuple[Any, ...] = tuple(each[: len(batch)].float() for each in answers)
+            if to_host:
+                pair = tuple(each.cpu().numpy() for each in pair)
             return list(zip(*pair, strict=True))
 
         return in_shrinking_batches(questions, run, batch_size=self.prompts_per_batch)
+
+    def _padded(
+        self, batch: Sequence[tuple[ImageEmbedding, Prompt]]
+    ) -> Sequence[tuple[ImageEmbedding, Prompt]]:
+        """Repeat the last question, where decoding is recorded, until the batch is of few sizes."""
+        from sam_plugins.modeling.graphs import padded_count
+
+        if not self._records_decoding:
+            return batch
+        return [*batch, *[batch[-1]] * (padded_count(len(batch)) - len(batch))]
+
+    @property
+    def _records_decoding(self) -> bool:
+        return self.cuda_graphs and self.model.decode_is_recordable
+
+    def _decode_batch(
+        self, batch: Sequence[tuple[ImageEmbedding, Prompt]], *, multimask: bool
+    ) -> tuple[Tensor, ...]:
+        """Logits (B, K, h, w) and predicted IoUs (B, K)."""
+        features = self._features([embedding for embedding, _ in batch])
+        frames = [embedding.frame for embedding, _ in batch]
+        given = prompt_tensors([prompt for _, prompt in batch], frames, self.device)
+        if not self._records_decoding:
+            return self._run_decoder(*given.values(), *features, multimask=multimask)  # type: ignore[arg-type]
+        return self._graphs.run(self._run_decoder, *given.values(), *features, multimask=multimask)
+
+    def _run_decoder(
+        self,
+        points: Tensor | None,
+        labels: Tensor | None,
+        boxes: Tensor | None,
+        mask_logits: Tensor | None,
+        *features: Tensor,
+        multimask: bool,
+    ) -> tuple[Tensor, ...]:
+        """Decode prompts, in the order of `prompt_tensors`, about feature maps."""
+        with self._autocast():
+            return self.model.decode(
+                features,
+                points=points,
+                labels=labels,
+                boxes=boxes,
+                mask_logits=mask_logits,
+                multimask=multimask,
+            )
 
     def _features(self, embeddings: Sequence[ImageEmbedding]) -> tuple[Tensor, ...]:
         """Maps of the one image that all prompts are about, or of one image a prompt."""

@@ -299,20 +299,21 @@ def _candidates_at(
     settings: AutomaticSettings,
 ) -> Candidates:
     """Three candidates a point, those with a predicted IoU above the threshold summarized."""
-    from sam_plugins.masks.streaming import summarize
+    import torch
+
+    from sam_plugins.masks.device_summaries import summarize_where_it_is
 
     prompts = [Prompt(points=point[None]) for point in points]
-    logits, predicted_iou = predictor.decode(embedding, prompts, multimask=True)  # (n, 3, h, w)
-    flat_logits = logits.reshape(-1, *logits.shape[2:])  # (n * 3, h, w)
-    flat_iou = predicted_iou.reshape(-1)  # (n * 3,)
+    logits, predicted_iou = predictor.decode_tensors(embedding, prompts, multimask=True)
+    flat_iou = predicted_iou.flatten()  # (n * 3,)
+    # Before anything is upsampled: the score needs no mask, and most candidates fall here.
+    kept = torch.arange(len(flat_iou), device=flat_iou.device)
+    if settings.pred_iou_thresh > 0:
+        kept = kept[flat_iou > settings.pred_iou_thresh]
     origin = np.array(crop.box[:2])
     flat_points = np.repeat(points + origin, logits.shape[1], axis=0)  # (n * 3, 2)
-    # Before anything is upsampled: the score needs no mask, and most candidates fall here.
-    kept = np.ones(len(flat_iou), dtype=bool)
-    if settings.pred_iou_thresh > 0:
-        kept = flat_iou > settings.pred_iou_thresh
-    summaries = summarize(
-        flat_logits[kept],
+    summaries = summarize_where_it_is(
+        logits.flatten(0, 1)[kept],  # (kept, h, w)
         embedding.frame,
         threshold=predictor.model.mask_threshold,
         stability_offset=settings.stability_score_offset,
@@ -320,8 +321,8 @@ def _candidates_at(
         full_size=image_size,
     )
     return Candidates(
-        predicted_iou=flat_iou[kept],
-        points=flat_points[kept],
+        predicted_iou=flat_iou[kept].cpu().numpy(),
+        points=flat_points[kept.cpu().numpy()],
         boxes=summaries.boxes,
         areas=summaries.areas,
         stability=summaries.stability,

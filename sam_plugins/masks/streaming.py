@@ -94,7 +94,7 @@ def summarize(
     ValueError
         If the logits do not fit the frame or the crop does not fit the full image.
     """
-    _check(logits, frame, offset, full_size)
+    check_fit(logits.shape, frame, offset, full_size)
     height, width = full_size or frame.image_size
     geometry = _geometry(frame)
     cuts = [np.float32(threshold + step * stability_offset) for step in (-1, 0, 1)]
@@ -171,7 +171,7 @@ def masks_at_image_size(
     """
     from sam_plugins.masks import _streaming_kernels as kernels
 
-    _check(logits, frame, (0, 0), None)
+    check_fit(logits.shape, frame)
     height, width = frame.image_size
     masks = np.zeros((len(logits), height, width), dtype=np.bool_)
     rows = np.ascontiguousarray(logits, dtype=np.float32)
@@ -209,16 +209,30 @@ def _map(work: Any, items: Sequence[Any], threads: int | None) -> list[Any]:
         return list(pool.map(work, items))
 
 
-def _check(
-    logits: NDArray[np.float32],
+def check_fit(
+    shape: tuple[int, ...],
     frame: Frame,
-    offset: tuple[int, int],
-    full_size: tuple[int, int] | None,
+    offset: tuple[int, int] = (0, 0),
+    full_size: tuple[int, int] | None = None,
 ) -> None:
-    if logits.ndim != 3 or logits.shape[1:] != frame.low_resolution_size:
+    """Raise unless logits fit a frame, and a crop the full image.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of the logits; (K, h, w) is right.
+    frame, offset, full_size
+        See `summarize`.
+
+    Raises
+    ------
+    ValueError
+        Names the sizes.
+    """
+    if len(shape) != 3 or shape[1:] != frame.low_resolution_size:
         raise ValueError(
             f"logits must have the shape (K, {', '.join(map(str, frame.low_resolution_size))}), "
-            f"got {logits.shape}"
+            f"got {shape}"
         )
     height, width = frame.image_size
     full = full_size or frame.image_size

@@ -67,6 +67,8 @@ class LiteSam(Sam):
     prompt_encoder: LitePromptEncoder  # type: ignore[assignment]
     mask_decoder: LiteMaskDecoder  # type: ignore[assignment]
     logit_scale = LOGIT_SCALE
+    # Where it looks is decided by where the prompts are.
+    decode_is_recordable = False
 
     def __init__(self, config: SamConfig) -> None:
         parts = config.encoder

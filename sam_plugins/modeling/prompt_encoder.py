@@ -162,9 +162,9 @@ class PromptEncoder(nn.Module):
             labels = torch.cat([labels, labels.new_full((len(labels), 1), PADDING)], dim=1)
         kinds = self._kinds()
         position = self.pe_layer.forward_with_coords(coords, frame).to(kinds.dtype)  # (B, N, C)
-        located = (labels != PADDING)[..., None]  # (B, N, 1)
+        padding = (labels == PADDING)[..., None]  # (B, N, 1)
         # Label -1 takes the last row.
-        return torch.where(located, position, 0) + kinds[labels.long()]
+        return position.masked_fill(padding, 0) + kinds[labels.long()]
 
     def _embed_boxes(self, boxes: Tensor, frame: Grid) -> Tensor:
         """Tokens of boxes, two corners each: (B, 2 M, C)."""
@@ -234,4 +234,6 @@ class PositionEmbeddingRandom(Float32Buffers):
         Tensor of shape (..., C), float32
         """
         height, width = image_size
-        return self._encode(coords.float() / coords.new_tensor([width, height]).float())
+        x, y = coords.float().unbind(-1)
+        # By numbers: a tensor of both would have to come from the host at each call.
+        return self._encode(torch.stack([x / width, y / height], dim=-1))

@@ -2,7 +2,8 @@
 
 To the product of a query and a key is added what the query says about their distance along each
 axis. The sum of both is a matrix of tokens x tokens for each head, 800 MB for one block of ViT-B at
-1024 pixels: on a CPU it is made and used piece by piece, so that it never leaves the caches.
+1024 pixels. On a CPU it is made and used piece by piece, so that it never leaves the caches; in
+half precision it is not made at all, but folded into the queries and keys.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from sam_plugins.modeling.cpu import runs_eagerly_on_cpu
 PAIRS_AT_ONCE = 2**21
 # The same in bfloat16, held twice, before and after the softmax.
 FOLDED_PAIRS = 2**21
+# What a GPU's fused attention takes: these precisions, and widths of a head that are multiples.
+FLASH, FLASH_WIDTH = (torch.bfloat16, torch.float16), 8
 
 
 def grid_attention(qkv: Tensor, num_heads: int, table_h: Tensor, table_w: Tensor) -> Tensor:
@@ -51,6 +54,8 @@ def grid_attention(qkv: Tensor, num_heads: int, table_h: Tensor, table_w: Tensor
     bias_w = torch.einsum("bnyxd,xkd->bnyxk", grid, positions_w)  # (B, heads, h, w, w)
     if runs_eagerly_on_cpu(qkv) and q.dtype == torch.bfloat16:
         out = _attend_folded(q, k, v, bias_h, bias_w)
+    elif qkv.is_cuda and q.dtype in FLASH and not torch.is_grad_enabled():
+        out = attend_at_once(q, k, v, bias_h, bias_w)
     elif runs_eagerly_on_cpu(qkv):
         out = _attend_in_pieces(q, k, v, bias_h, bias_w)  # (B, N, heads, d)
     else:
@@ -65,12 +70,8 @@ def _attend_folded(q: Tensor, k: Tensor, v: Tensor, bias_h: Tensor, bias_w: Tens
     In bfloat16 a CPU multiplies these faster than it adds the bias to each pair.
     """
     batch, num_heads, tokens, head_dim = q.shape
-    height, width = bias_h.shape[-1], bias_w.shape[-1]
-    queries = torch.cat(
-        [q * head_dim**-0.5, bias_h.flatten(2, 3), bias_w.flatten(2, 3)], dim=-1
-    )  # (B, heads, N, d + h + w)
-    rows, columns = (torch.eye(side, dtype=q.dtype) for side in (height, width))
-    places = torch.cat([rows.repeat_interleave(width, 1), columns.repeat(1, height)])  # (h + w, N)
+    queries = _with_bias(q, bias_h, bias_w)  # (B, heads, N, d + h + w)
+    places = _places(bias_h, bias_w)  # (h + w, N)
     heads_at_once = min(num_heads, max(1, FOLDED_PAIRS // tokens**2))
     tokens_at_once = min(tokens, max(1, FOLDED_PAIRS // tokens))
     out = q.new_empty(batch, tokens, num_heads, head_dim)
@@ -85,6 +86,52 @@ def _attend_folded(q: Tensor, k: Tensor, v: Tensor, bias_h: Tensor, bias_w: Tens
                 weights = (queries[image, heads, part] @ keys).softmax(-1)  # (heads, part, N)
                 out[image, part, heads] = (weights @ values).transpose(0, 1)
     return out
+
+
+def attend_at_once(q: Tensor, k: Tensor, v: Tensor, bias_h: Tensor, bias_w: Tensor) -> Tensor:
+    """Attend with the bias folded in, by one call of the fused attention.
+
+    Parameters
+    ----------
+    q, k, v : Tensor of shape (B, heads, N, d)
+        Queries, keys and values of N = h * w tokens.
+    bias_h : Tensor of shape (B, heads, h, w, h)
+        What each query adds for each row of keys.
+    bias_w : Tensor of shape (B, heads, h, w, w)
+        The same for each column.
+
+    Returns
+    -------
+    Tensor of shape (B, N, heads, d)
+
+    Notes
+    -----
+    The sum over the channels is that of the bias form, so that the results differ by rounding
+    alone. Values are as wide as keys, because the fastest kernels know one width only.
+    """
+    head_dim = q.shape[-1]
+    queries = _with_bias(q, bias_h, bias_w)  # (B, heads, N, d + h + w)
+    located = _places(bias_h, bias_w).T.expand(*k.shape[:2], -1, -1)  # (B, heads, N, h + w)
+    keys = torch.cat([k, located], dim=-1)  # (B, heads, N, d + h + w)
+    width = -(-keys.shape[-1] // FLASH_WIDTH) * FLASH_WIDTH
+    padded = [functional.pad(x, (0, width - x.shape[-1])) for x in (queries, keys, v)]
+    out = functional.scaled_dot_product_attention(*padded, scale=1.0)  # (B, heads, N, width)
+    return out[..., :head_dim].transpose(1, 2)
+
+
+def _with_bias(q: Tensor, bias_h: Tensor, bias_w: Tensor) -> Tensor:
+    """Scaled queries with their biases as further channels: (B, heads, N, d + h + w)."""
+    scaled = q * q.shape[-1] ** -0.5
+    return torch.cat([scaled, bias_h.flatten(2, 3), bias_w.flatten(2, 3)], dim=-1)
+
+
+def _places(bias_h: Tensor, bias_w: Tensor) -> Tensor:
+    """Row and column of each key, one of h and one of w channels being 1: (h + w, N)."""
+    height, width = bias_h.shape[-1], bias_w.shape[-1]
+    rows, columns = (
+        torch.eye(side, dtype=bias_h.dtype, device=bias_h.device) for side in (height, width)
+    )
+    return torch.cat([rows.repeat_interleave(width, 1), columns.repeat(1, height)])
 
 
 def _attend_in_pieces(q: Tensor, k: Tensor, v: Tensor, bias_h: Tensor, bias_w: Tensor) -> Tensor:

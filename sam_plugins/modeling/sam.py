@@ -46,11 +46,14 @@ class Sam(Float32Buffers):
         How many times larger logits are given than those that the losses of training see.
     image_format : str
         Order of the channels.
+    decode_is_recordable : bool
+        Whether `decode` does the same steps for all prompts of one form, see `modeling.graphs`.
     """
 
     mask_threshold: float = 0.0
     logit_scale: float = 1.0
     image_format: str = "RGB"
+    decode_is_recordable: bool = True
     pixel_mean: Tensor
     pixel_std: Tensor
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sam_plugins import Predictor
 from sam_plugins.automatic import generate, generate_batch, propose, select
 from sam_plugins.errors import CancelledError, SamPluginsError
-from sam_plugins.masks import streaming
+from sam_plugins.masks import device_summaries, rle, streaming
 
 
 @pytest.fixture(scope="module")
@@ -120,13 +120,13 @@ def test_an_empty_batch_of_images_has_no_answers_and_no_batch_is_empty(predictor
 def test_the_batch_of_points_does_not_matter(
     predictor, image, proposals, monkeypatch, points_per_batch
 ):
-    decode, sizes = predictor.decode, []
+    decode, sizes = predictor.decode_tensors, []
 
     def counted(embedding, prompts, **options):
         sizes.append(len(prompts))
         return decode(embedding, prompts, **options)
 
-    monkeypatch.setattr(predictor, "decode", counted)
+    monkeypatch.setattr(predictor, "decode_tensors", counted)
     settings = replace(proposals[0].settings, points_per_batch=points_per_batch)
     (ours,) = propose(predictor, image, settings=settings).candidates
     (theirs,) = proposals[0].candidates
@@ -186,3 +186,25 @@ def test_masks_below_the_threshold_are_never_brought_to_the_images_size(
     assert sum(rows) == len(kept) == above.sum()
     np.testing.assert_array_equal(kept.predicted_iou, candidates.predicted_iou[above])
     assert kept.rles == candidates.take(above).rles
+
+
+@pytest.mark.parametrize("crop_layers", [0, 1])
+def test_where_masks_are_summarized_does_not_matter(
+    predictor, image, everything, monkeypatch, crop_layers
+):
+    settings = replace(everything, crop_n_layers=crop_layers, pred_iou_thresh=0.05)
+    kernels = propose(predictor, image, settings=settings)
+    monkeypatch.setattr(
+        device_summaries, "summarize_where_it_is", device_summaries.summarize_on_device
+    )
+    monkeypatch.setattr(streaming, "summarize", None)
+    device = propose(predictor, image, settings=settings)
+    for ours, theirs in zip(device.candidates, kernels.candidates, strict=True):
+        np.testing.assert_array_equal(ours.predicted_iou, theirs.predicted_iou)
+        np.testing.assert_array_equal(ours.points, theirs.points)
+        # A value next to a cut may be rounded to its other side.
+        np.testing.assert_allclose(ours.areas, theirs.areas, rtol=0, atol=1)
+        np.testing.assert_allclose(ours.boxes, theirs.boxes, rtol=0, atol=1)
+        masks = [[rle.decode(each) for each in some.rles] for some in (ours, theirs)]
+        for one, other in zip(*masks, strict=True):
+            assert (one ^ other).sum() <= 1

@@ -33,13 +33,13 @@ def upsampled(logits, size):
 @pytest.fixture
 def decoded(predictor, monkeypatch):
     """All logits and predicted IoUs that the decoder gives, in order."""
-    decode, answers = predictor.decode, []
+    decode, answers = predictor.decode_tensors, []
 
     def kept(*arguments, **options):
         answers.append(decode(*arguments, **options))
         return answers[-1]
 
-    monkeypatch.setattr(predictor, "decode", kept)
+    monkeypatch.setattr(predictor, "decode_tensors", kept)
     return answers
 
 
@@ -52,8 +52,8 @@ def test_candidates_are_the_upsampled_logits(
     pixels = np.resize(image, (height, width, 3))
     settings = replace(everything, crop_n_layers=crop_layers, crop_n_points_downscale_factor=1)
     proposals = propose(predictor, pixels, settings=settings)
-    logits = np.concatenate([each.reshape(-1, 32, 32) for each, _ in decoded])
-    scores = np.concatenate([each.ravel() for _, each in decoded])
+    logits = np.concatenate([each.flatten(0, 1) for each, _ in decoded])
+    scores = np.concatenate([each.flatten() for _, each in decoded])
     assert len(proposals) == len(logits) == 48 * (5 if crop_layers else 1)
     filled = 0
     for number, found in enumerate(proposals.candidates):

@@ -12,7 +12,11 @@ from segment_anything.modeling import ImageEncoderViT as ReferenceEncoder
 
 from sam_plugins.modeling import CONFIGS, ViTConfig, relative_attention
 from sam_plugins.modeling.image_encoder import ImageEncoderViT
-from sam_plugins.modeling.relative_attention import grid_attention, relative_positions
+from sam_plugins.modeling.relative_attention import (
+    attend_at_once,
+    grid_attention,
+    relative_positions,
+)
 
 TOLERANCE = 1e-4
 # The released widths and heads, two blocks: one with windows, one global.
@@ -206,3 +210,39 @@ def test_attention_in_half_precision_is_that_in_float32(pairs, relative_error, m
     assert 0 < relative_error(half, expected) < 0.02
     # The positions matter that much here.
     assert relative_error(swapped, expected) > 0.2
+
+
+# A window of ViT-B, one of ViT-H (108 channels, no multiple of 8), and a rectangular grid.
+@pytest.mark.parametrize(
+    ("grid", "heads", "head_dim"), [((14, 14), 3, 64), ((14, 14), 2, 80), ((5, 9), 3, 8)]
+)
+def test_the_bias_folded_in_is_the_bias_added(grid, heads, head_dim, relative_error, monkeypatch):
+    qkv = frames(2, *grid, 3 * heads * head_dim)
+    tables = [frames(2 * side - 1, head_dim, seed=side) for side in grid]
+    expected = grid_attention(qkv, heads, *tables)  # with gradients: the bias form
+    given = []
+
+    def in_pieces(*arguments):
+        given.append(arguments)
+        return attend_at_once(*arguments)
+
+    monkeypatch.setattr(relative_attention, "_attend_in_pieces", in_pieces)
+    with torch.inference_mode():
+        folded = grid_attention(qkv, heads, *tables)
+        q, k, v, bias_h, bias_w = given[0]
+        without = attend_at_once(q, k, v, bias_h, 0 * bias_w)
+    assert relative_error(folded, expected) < 1e-5
+    # The positions matter that much here.
+    assert relative_error(without.reshape(expected.shape), expected) > 0.1
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_the_bias_folded_in_on_a_gpu(dtype, relative_error):
+    qkv = frames(2, 14, 14, 3 * 4 * 80).cuda()
+    tables = [frames(27, 80, seed=seed).cuda() for seed in (1, 2)]
+    with torch.inference_mode():
+        expected = grid_attention(qkv, 4, *tables)
+        half = grid_attention(qkv.to(dtype), 4, *(table.to(dtype) for table in tables))
+    assert 0 < relative_error(half, expected) < 0.02
