@@ -24,7 +24,30 @@ def test_the_benchmark_of_a_gpu_runs_without_one(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(measure, "RESULTS", tmp_path)
     gpu.main(["--quick", "--device", "cpu", "--large", "lite", "--small", "lite"])
     rows = json.loads((tmp_path / "gpu.json").read_text())["rows"]
-    assert [row["task"].split()[0] for row in rows] == ["encode", "click", "automatic"]
-    assert all(row["seconds"] > 0 for row in rows)
-    assert rows[0]["share"] > 0
-    assert "| click with lite |" in capsys.readouterr().out
+    assert [(row["task"], row["measure"]) for row in rows] == [
+        ("encode 2 images with lite", "share of the rate"),
+        ("click with lite", "seconds"),
+        ("automatic masks with lite", "seconds"),
+    ]
+    assert [row["goal"] for row in rows] == [">= 0.55", "<= 0.003", "<= 0.15"]
+    assert all(row["value"] > 0 for row in rows)
+    assert [row["met"] for row in rows] == [
+        rows[0]["value"] >= 0.55,
+        rows[1]["value"] <= 0.003,
+        rows[2]["value"] <= 0.15,
+    ]
+    assert "| click with lite | seconds |" in capsys.readouterr().out
+
+
+def test_the_reference_is_compared_by_time_and_memory():
+    speed, memory = gpu.compared("task", (2.0, 100.0), (24.0, 1000.0))
+    assert (speed["value"], speed["goal"], speed["met"]) == (12, ">= 10", True)
+    assert (memory["value"], memory["goal"], memory["met"]) == (0.1, "<= 0.25", True)
+    speed, memory = gpu.compared("task", (2.0, None), (18.0, None))
+    assert (speed["met"], memory["value"], memory["met"]) == (False, None, None)
+
+
+def test_operations_are_those_of_the_definition():
+    # By hand, in 1e9 multiplications: patches, linear layers, attention, positions, neck.
+    expected = 2.4 + 12 * 12 * 768**2 * 4096 / 1e9 + 114.9 + 2.5 + 3.2
+    assert abs(gpu.operations("vit_b") / 2e9 - expected) < 0.5

@@ -50,7 +50,7 @@ class Graphs:
         ----------
         function : callable
             Takes the other arguments; its name is part of the form.
-        *tensors : Tensor or None
+        *tensors : Tensor of any shape, or None
             On one device. Shape and dtype of each are part of the form.
         **options
             Part of the form.
@@ -58,7 +58,7 @@ class Graphs:
         Returns
         -------
         tuple of Tensor
-            The caller's own.
+            What the function gives, in its shapes; the caller's own.
 
         Raises
         ------
@@ -161,7 +161,7 @@ class Recording:
     ----------
     function : callable
         See `Graphs.run`.
-    tensors : sequence of Tensor or None
+    tensors : sequence of Tensor of any shape, or None
         On the place's device.
     options : dict
         Keyword arguments.
@@ -201,12 +201,12 @@ class Recording:
         Parameters
         ----------
         tensors : sequence of Tensor or None
-            Of the form that was recorded.
+            Of the shapes and dtypes that were recorded.
 
         Returns
         -------
         tuple of Tensor
-            Copies of what the graph has written.
+            Copies of what the graph has written, in the function's shapes.
         """
         with torch.cuda.device(self._place.device):
             stream = torch.cuda.current_stream()
@@ -246,7 +246,7 @@ def can_record(tensors: Sequence[Tensor | None]) -> bool:
 
     Parameters
     ----------
-    tensors : sequence of Tensor or None
+    tensors : sequence of Tensor of any shape, or None
         All arguments that are tensors.
 
     Returns

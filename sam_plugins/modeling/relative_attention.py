@@ -114,8 +114,8 @@ def attend_at_once(q: Tensor, k: Tensor, v: Tensor, bias_h: Tensor, bias_w: Tens
     located = _places(bias_h, bias_w).T.expand(*k.shape[:2], -1, -1)  # (B, heads, N, h + w)
     keys = torch.cat([k, located], dim=-1)  # (B, heads, N, d + h + w)
     width = -(-keys.shape[-1] // FLASH_WIDTH) * FLASH_WIDTH
-    padded = [functional.pad(x, (0, width - x.shape[-1])) for x in (queries, keys, v)]
-    out = functional.scaled_dot_product_attention(*padded, scale=1.0)  # (B, heads, N, width)
+    queries, keys, v = (functional.pad(x, (0, width - x.shape[-1])) for x in (queries, keys, v))
+    out = functional.scaled_dot_product_attention(queries, keys, v, scale=1.0)
     return out[..., :head_dim].transpose(1, 2)
 
 
