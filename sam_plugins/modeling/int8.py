@@ -8,7 +8,6 @@ not a large matrix product stays as it was.
 from __future__ import annotations
 
 import copy
-import platform
 from functools import cache
 from typing import Any
 
@@ -21,19 +20,27 @@ from sam_plugins.modeling.image_encoder import ImageEncoderViT
 # Levels of an unsigned byte, less one that rounding the zero point may take.
 LEVELS = 254
 LARGEST = 127
+# What a processor calls the instructions that multiply bytes and add in 32 bits.
+VNNI = ("avx512_vnni", "avx_vnni", "amx_int8")
 
 
 @cache
 def has_int8() -> bool:
-    """Tell whether this machine's PyTorch multiplies bytes by oneDNN.
+    """Tell whether this machine multiplies bytes exactly (VNNI), and its PyTorch by oneDNN.
 
     Returns
     -------
     bool
+
+    Notes
+    -----
+    Older processors add two products in 16 bits, where they may overflow.
     """
+    # Older torch does not tell; then not.
+    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     return (
         torch.backends.mkldnn.is_available()
-        and platform.machine().lower() in ("x86_64", "amd64")
+        and any(capabilities.get(each) for each in VNNI)
         and hasattr(torch.ops.onednn, "qlinear_pointwise")
     )
 
@@ -54,13 +61,13 @@ def quantized(encoder: nn.Module) -> ImageEncoderViT:
     Raises
     ------
     ValueError
-        If this machine multiplies no bytes, or the encoder is no ViT: smaller ones, whose matrices
-        are small, would gain nothing.
+        If this machine multiplies no bytes (see `has_int8`), or the encoder is no ViT: smaller
+        ones, whose matrices are small, would gain nothing.
     """
     if not isinstance(encoder, ImageEncoderViT):
         raise ValueError("the precision 'int8' is for vit_b, vit_l and vit_h: use 'auto'")
     if not has_int8():
-        raise ValueError("the precision 'int8' needs an x86-64 processor: use 'auto'")
+        raise ValueError("the precision 'int8' needs a processor with VNNI: use 'auto'")
     kept = {id(each): each for each in encoder.parameters()}
     twin = copy.deepcopy(encoder, kept)  # parameters stay the same objects
     block: Any

@@ -9,7 +9,7 @@ import torch
 from sam_plugins import Predictor, Prompt, load_model
 from sam_plugins.modeling import int8
 
-pytestmark = pytest.mark.skipif(not int8.has_int8(), reason="needs an x86-64 processor")
+pytestmark = pytest.mark.skipif(not int8.has_int8(), reason="needs a processor with VNNI")
 
 
 def by_hand(x, weight, bias):
@@ -107,6 +107,12 @@ def test_a_predictor_answers_as_in_float32(tiny_sam):
     assert not torch.equal(first.features[0], second.features[0])
     a, b = exact.predict(first, prompt), coarse.predict(second, prompt)
     assert (a.masks == b.masks).mean() > 0.95
+
+
+def test_a_processor_that_could_overflow_is_refused(tiny_sam, monkeypatch):
+    monkeypatch.setattr(int8, "has_int8", lambda: False)
+    with pytest.raises(ValueError, match="VNNI"):
+        Predictor(tiny_sam, precision="int8")
 
 
 def test_small_models_are_refused():
