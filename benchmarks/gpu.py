@@ -23,6 +23,7 @@ from sam_plugins import AutomaticSettings, Predictor, Prompt, generate
 from sam_plugins.modeling import build_sam
 
 SIDE = 8192
+Weights = dict[str, Any]
 REFERENCE = ("vit_b", "vit_l", "vit_h")
 
 
@@ -128,10 +129,10 @@ def automatic(gpu: Gpu, model: str, image: Any, points: int) -> list[dict[str, A
     """Automatic masks, and those of the reference from the same weights."""
     task = f"automatic masks with {model}"
     weights = build_sam(model).state_dict()
-    seconds, peak = _measured(gpu, _ours(gpu, model, weights, image, points))
+    seconds, peak = _measured(gpu, lambda: _ours(gpu, model, weights, image, points))
     rows = [row(task, "seconds", seconds, most=0.15, peak_mb=peak)]
     if model in REFERENCE:
-        theirs = _measured(gpu, _theirs(gpu, model, weights, image, points))
+        theirs = _measured(gpu, lambda: _theirs(gpu, model, weights, image, points))
         rows.append(row(f"{task}, reference", "seconds", theirs[0], peak_mb=theirs[1]))
         rows += compared(task, (seconds, peak), theirs)
     return rows
@@ -155,39 +156,29 @@ def _measured(gpu: Gpu, make: Callable[[], Callable[[], Any]]) -> tuple[float, f
     return gpu.timed(work, 3), gpu.peak_mb()
 
 
-def _ours(
-    gpu: Gpu, model: str, weights: dict[str, Any], image: Any, points: int
-) -> Callable[[], Callable[[], Any]]:
-    def make() -> Callable[[], Any]:
-        sam = build_sam(model)
-        sam.load_state_dict(weights)
-        predictor = Predictor(sam, device=str(gpu.device), cuda_graphs=True)
-        settings = AutomaticSettings(points_per_side=points, pred_iou_thresh=0.0)
+def _ours(gpu: Gpu, model: str, weights: Weights, image: Any, points: int) -> Callable[[], Any]:
+    sam = build_sam(model)
+    sam.load_state_dict(weights)
+    predictor = Predictor(sam, device=str(gpu.device), cuda_graphs=True)
+    settings = AutomaticSettings(points_per_side=points, pred_iou_thresh=0.0)
 
-        def work() -> Any:
-            predictor.cache.clear()
-            return generate(predictor, image, settings=settings)
+    def work() -> Any:
+        predictor.cache.clear()
+        return generate(predictor, image, settings=settings)
 
-        return work
-
-    return make
+    return work
 
 
-def _theirs(
-    gpu: Gpu, model: str, weights: dict[str, Any], image: Any, points: int
-) -> Callable[[], Callable[[], Any]]:
-    def make() -> Callable[[], Any]:
-        peers.prepare()
-        from segment_anything import SamAutomaticMaskGenerator, sam_model_registry
+def _theirs(gpu: Gpu, model: str, weights: Weights, image: Any, points: int) -> Callable[[], Any]:
+    peers.prepare()
+    from segment_anything import SamAutomaticMaskGenerator, sam_model_registry
 
-        with TemporaryDirectory() as folder:
-            path = Path(folder, "weights.pth")
-            torch.save(weights, path)
-            sam = sam_model_registry[model](checkpoint=str(path)).to(gpu.device)
-        made = SamAutomaticMaskGenerator(sam, points_per_side=points, pred_iou_thresh=0.0)
-        return lambda: made.generate(image)
-
-    return make
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "weights.pth")
+        torch.save(weights, path)
+        sam = sam_model_registry[model](checkpoint=str(path)).to(gpu.device)
+    made = SamAutomaticMaskGenerator(sam, points_per_side=points, pred_iou_thresh=0.0)
+    return lambda: made.generate(image)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -104,6 +104,7 @@ TRICKS = (
         ((tiny_vit, "_attend", _fused),),
     ),
     Trick("masks in threads", "click", ((streaming, "FEWEST_FOR_THREADS", 1000),)),
+    Trick("three masks in parts", "click", ((streaming, "FEWEST_FOR_PARTS", 2**40),)),
     Trick("both levels in one call", "click, lite", ((lite, "FEW_PROMPTS", 0),)),
 )
 

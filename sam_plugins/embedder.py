@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sam_plugins.devices import choose_device, choose_precision, in_shrinking_batches
+from sam_plugins.devices import CPU_ONLY, choose_device, choose_precision, in_shrinking_batches
 from sam_plugins.embedding import ImageEmbedding
 from sam_plugins.frames import Frame
 from sam_plugins.images import Normalization, Planes, content_key, read_image, to_rgb
@@ -275,13 +275,13 @@ class Embedder:
             )
         return None
 
-    @property
+    @cached_property
     def _dtype(self) -> torch.dtype | None:
         """The dtype of half precision, if any."""
         import torch
 
-        words = {"int8": "auto", "openvino": "auto"}  # which are of the image encoder alone
-        word = words.get(self.precision, self.precision)
+        # What is for a CPU only is of the encoder alone.
+        word = "auto" if self.precision in CPU_ONLY else self.precision
         name = choose_precision(self.device, word)
         return None if name == "float32" else getattr(torch, name)
 

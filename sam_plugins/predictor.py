@@ -255,9 +255,10 @@ class Predictor(Embedder):
         features = self._features([embedding for embedding, _ in batch])
         frames = [embedding.frame for embedding, _ in batch]
         given = prompt_tensors([prompt for _, prompt in batch], frames, self.device)
+        prompts = (given["points"], given["labels"], given["boxes"], given["mask_logits"])
         if not self._records_decoding:
-            return self._run_decoder(*given.values(), *features, multimask=multimask)  # type: ignore[arg-type]
-        return self._graphs.run(self._run_decoder, *given.values(), *features, multimask=multimask)
+            return self._run_decoder(*prompts, *features, multimask=multimask)
+        return self._graphs.run(self._run_decoder, *prompts, *features, multimask=multimask)
 
     def _run_decoder(
         self,
@@ -268,7 +269,7 @@ class Predictor(Embedder):
         *features: Tensor,
         multimask: bool,
     ) -> tuple[Tensor, ...]:
-        """Decode prompts, in the order of `prompt_tensors`, about feature maps."""
+        """Decode prompts, as `Sam.decode` takes them, about feature maps (1 or B, C, h, w)."""
         with self._autocast():
             return self.model.decode(
                 features,

@@ -65,18 +65,8 @@ def summarize_on_device(
     ----------
     logits : Tensor of shape (K, h, w)
         Low-resolution logits, on any device.
-    frame : Frame
-        How the image (or the crop) lies in the model's frame.
-    threshold : float
-        Logits above it are foreground.
-    stability_offset : float
-        The stability score compares cuts this much above and below the threshold.
-    with_rle : bool
-        Whether runs are wanted.
-    offset : tuple of int
-        (x, y) of the crop in the full image, in pixels.
-    full_size : tuple of int, optional
-        (H, W) of the full image; by default the frame's image is the full image.
+    frame, threshold, stability_offset, with_rle, offset, full_size
+        See `streaming.summarize`.
     chunk_bytes : int
         Memory of the device that masks may take at once; a single one takes what it needs.
 

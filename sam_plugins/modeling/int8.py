@@ -97,7 +97,6 @@ class Int8Linear(nn.Module):
         weight = layer.weight.detach().float()
         scales = (weight.abs().amax(1) / LARGEST).clamp_min(torch.finfo(torch.float32).tiny)
         rounded = (weight / scales[:, None]).round().to(torch.int8)  # (out, in)
-        self.out_features = len(weight)
         self.packed = torch.ops.onednn.qlinear_prepack(rounded, None)
         self.activation = "gelu" if gelu else "none"
         self.register_buffer("scales", scales)
@@ -133,7 +132,7 @@ class Int8Linear(nn.Module):
 
 
 def _to_bytes(x: Tensor) -> tuple[Tensor, float, int]:
-    """Values as unsigned bytes, with their scale and what stands for zero."""
+    """Values (N, in) as unsigned bytes (N, in), with their scale and what stands for zero."""
     low, high = (float(each) for each in torch.aminmax(x))
     # Zero is among them, so that it can be told exactly.
     low, high = min(low, 0.0), max(high, 0.0)

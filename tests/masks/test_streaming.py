@@ -11,6 +11,7 @@ from segment_anything.utils import amg
 
 from sam_plugins.frames import Frame
 from sam_plugins.masks import _streaming_kernels as kernels
+from sam_plugins.masks import streaming
 from sam_plugins.masks.streaming import (
     mask_at_image_size,
     masks_at_image_size,
@@ -54,6 +55,17 @@ def test_a_mask_is_the_thresholded_upsampling(size, kind):
         found = mask_at_image_size(each, frame)
         assert found.shape == size
         np.testing.assert_array_equal(found[sure], (full > 0)[sure])
+
+
+@pytest.mark.parametrize("size", [*SIZES, (7, 7)])
+def test_a_mask_painted_in_parts_is_the_mask(size, monkeypatch):
+    frame = Frame(size, 64, 4)
+    logits = logits_for(frame, 0, "noise")
+    monkeypatch.setattr(streaming, "FEWEST_FOR_PARTS", 2**40)
+    expected = masks_at_image_size(logits, frame)
+    monkeypatch.setattr(streaming, "FEWEST_FOR_PARTS", 0)
+    np.testing.assert_array_equal(masks_at_image_size(logits, frame), expected)
+    np.testing.assert_array_equal(masks_at_image_size(logits, frame, threads=1), expected)
 
 
 def test_logits_that_are_no_numbers_or_endless_are_interpolated_like_others():
