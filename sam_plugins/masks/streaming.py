@@ -177,7 +177,9 @@ def masks_at_image_size(
     rows = np.ascontiguousarray(logits, dtype=np.float32)
     y_outer, cut = _geometry(frame).y_outer, np.float32(threshold)
     groups = len(y_outer[2][0])
-    size = max(1, groups // PARTS) if height * width > FEWEST_FOR_PARTS else groups
+    # A single mask is sooner painted than threads are started.
+    shared = len(rows) >= FEWEST_FOR_THREADS and height * width > FEWEST_FOR_PARTS
+    size = max(1, groups // PARTS) if shared else groups
 
     def paint(part: tuple[int, int]) -> None:
         index, first = part
