@@ -59,7 +59,7 @@ def test_a_mask_is_the_thresholded_upsampling(size, kind):
 
 @pytest.mark.parametrize("size", [*SIZES, (7, 7)])
 def test_a_mask_painted_in_parts_is_the_mask(size, monkeypatch):
-    frame = Frame(size, 64, 4)
+    frame = Frame(size, 1024, 4)
     logits = logits_for(frame, 0, "noise")
     monkeypatch.setattr(streaming, "FEWEST_FOR_PARTS", 2**40)
     expected = masks_at_image_size(logits, frame)
