@@ -258,7 +258,7 @@ class Embedder:
 
             return quantized(self.model.image_encoder)
         if self.precision == "openvino":
-            from sam_plugins.checkpoints.locations import cache_directory
+            from sam_plugins.checkpoints.locations import translations_directory
             from sam_plugins.modeling.configs import LiteConfig
             from sam_plugins.modeling.openvino_encoder import OpenVinoEncoder
 
@@ -269,7 +269,7 @@ class Embedder:
             return OpenVinoEncoder(
                 self.model.image_encoder,
                 frame_size=self.model.frame_size,
-                folder=cache_directory() / "openvino",
+                folder=translations_directory(),
                 name=self.weights_hash,
                 half=self._dtype is not None,
             )

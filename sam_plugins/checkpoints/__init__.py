@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from sam_plugins.checkpoints.encoders import load_image_encoder
     from sam_plugins.checkpoints.hashing import hash_weights
     from sam_plugins.checkpoints.loading import load_model
-    from sam_plugins.checkpoints.locations import cache_directory
+    from sam_plugins.checkpoints.locations import cache_directory, translations_directory
     from sam_plugins.checkpoints.reading import load_state_dict_file
     from sam_plugins.checkpoints.registry import REGISTRY, ModelEntry, list_models
     from sam_plugins.checkpoints.saving import save_model
@@ -29,6 +29,7 @@ _HOME = {
     "load_model": "loading",
     "load_state_dict_file": "reading",
     "save_model": "saving",
+    "translations_directory": "locations",
 }
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "load_model",
     "load_state_dict_file",
     "save_model",
+    "translations_directory",
 ]
 
 

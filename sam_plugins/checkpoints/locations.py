@@ -10,7 +10,7 @@ CACHE_VARIABLE = "SAM_PLUGINS_CACHE"
 
 
 def cache_directory() -> Path:
-    """Give the folder for everything that can be had again: models and embeddings.
+    """Give the folder for everything that can be had again: models, their translations, embeddings.
 
     Returns
     -------
@@ -40,6 +40,17 @@ def models_directory(cache_dir: str | os.PathLike[str] | None = None) -> Path:
         It need not exist, and is not made.
     """
     return (cache_directory() if cache_dir is None else Path(cache_dir)) / "models"
+
+
+def translations_directory() -> Path:
+    """Give the folder of models that were translated for another runtime.
+
+    Returns
+    -------
+    Path
+        It need not exist, and is not made.
+    """
+    return cache_directory() / "translated"
 
 
 def embedded_path(file_name: str) -> Path:

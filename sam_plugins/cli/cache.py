@@ -1,10 +1,10 @@
-"""``sam-plugins cache``: the image embeddings on the disk."""
+"""``sam-plugins cache``: image embeddings and translated models on the disk."""
 
 from __future__ import annotations
 
 import typer
 
-from sam_plugins.cli.terminal import megabytes, say
+from sam_plugins.cli.terminal import folder_size, megabytes, say
 
 cache = typer.Typer(
     rich_markup_mode=None,
@@ -13,7 +13,7 @@ cache = typer.Typer(
 
 @cache.callback(invoke_without_command=True)
 def about(context: typer.Context) -> None:
-    """Remove cached image embeddings.
+    """Remove cached image embeddings and translated models.
 
     How much room they take is shown by sam-plugins info.
 
@@ -28,15 +28,22 @@ def about(context: typer.Context) -> None:
 
 @cache.command()
 def clear() -> None:
-    """Remove all image embeddings from the disk; models stay.
+    """Remove all image embeddings from the disk, and models translated for OpenVINO.
+
+    Downloaded models stay.
 
     \b
     Example:
       sam-plugins cache clear
     """
-    from sam_plugins.cache import EmbeddingCache
+    import shutil
 
-    embeddings = EmbeddingCache()
-    before = embeddings.disk_usage()
+    from sam_plugins.cache import EmbeddingCache
+    from sam_plugins.checkpoints import translations_directory
+
+    embeddings, translations = EmbeddingCache(), translations_directory()
+    before, translated = embeddings.disk_usage(), folder_size(translations)
     embeddings.clear()
-    say(f"Removed {megabytes(before)} of embeddings.")
+    if translations.exists():
+        shutil.rmtree(translations)
+    say(f"Removed {megabytes(before)} of embeddings, {megabytes(translated)} of translated models.")

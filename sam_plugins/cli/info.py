@@ -6,10 +6,9 @@ import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sam_plugins.cli.terminal import megabytes, show_table
+from sam_plugins.cli.terminal import folder_size, megabytes, show_table
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -78,16 +77,13 @@ def _add_devices(table: Table) -> None:
 
 def _add_cache(table: Table) -> None:
     from sam_plugins.cache import EmbeddingCache
-    from sam_plugins.checkpoints import cache_directory
+    from sam_plugins.checkpoints import cache_directory, translations_directory
 
     folder = cache_directory()
     table.add_row("cache", f"{folder} (SAM_PLUGINS_CACHE moves it)")
-    table.add_row("models", megabytes(_folder_size(folder / "models")))
+    table.add_row("models", megabytes(folder_size(folder / "models")))
+    table.add_row("translated models", megabytes(folder_size(translations_directory())))
     table.add_row("embeddings", megabytes(EmbeddingCache().disk_usage()))
-
-
-def _folder_size(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def _plugin_state(name: str, modules: tuple[str, ...], command: str) -> str:

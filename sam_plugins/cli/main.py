@@ -167,16 +167,21 @@ def _report_wrong_use(error: Any) -> int:
 
 @contextmanager
 def _shown_warnings() -> Iterator[None]:
-    """Show warnings, and what libraries log as such, as one line each."""
+    """Show warnings, what is logged as such, and what a model is busy with, as one line each."""
 
     def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
         _warn(str(message))
 
-    handler = logging.Handler(logging.WARNING)
-    handler.emit = lambda record: _warn(record.getMessage())  # type: ignore[method-assign]
-    logger = logging.getLogger("sam_plugins")
+    def tell(record: logging.LogRecord) -> None:
+        (_warn if record.levelno >= logging.WARNING else say)(record.getMessage())
+
+    handler = logging.Handler()
+    handler.emit = tell  # type: ignore[method-assign]
+    logger, busy = logging.getLogger("sam_plugins"), logging.getLogger("sam_plugins.modeling")
     logger.addHandler(handler)
     propagates, logger.propagate = logger.propagate, False
+    level = busy.level
+    busy.setLevel(logging.INFO)
     try:
         with warnings.catch_warnings():
             warnings.showwarning = show
@@ -184,6 +189,7 @@ def _shown_warnings() -> Iterator[None]:
     finally:
         logger.removeHandler(handler)
         logger.propagate = propagates
+        busy.setLevel(level)
 
 
 def _warn(message: str) -> None:

@@ -5,6 +5,7 @@ Needs the extra ``openvino``. A model is translated once, which takes a minute f
 
 from __future__ import annotations
 
+import logging
 import warnings
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,6 +14,8 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+
+logger = logging.getLogger(__name__)
 
 
 class OpenVinoEncoder:
@@ -79,6 +82,7 @@ def _translate(encoder: nn.Module, frame_size: int, kept: Path) -> None:
     """Write OpenVINO's form of a model into a folder, whole or not at all."""
     import openvino
 
+    logger.info("translating the image encoder for OpenVINO, once: it takes up to a minute")
     shape = (1, 3, frame_size, frame_size)
     with warnings.catch_warnings(), torch.no_grad():
         # The tracer's, that sizes become constants: they are.

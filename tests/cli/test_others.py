@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from sam_plugins.checkpoints import save_model, translations_directory
+
 Command = Callable[..., Any]
 
 
@@ -60,6 +62,30 @@ def test_cache_clear_removes_embeddings_only(
     assert outcome.code == 0
     assert embeddings(own_cache) == []
     assert model.is_file()
+
+
+def test_translated_models_are_shown_and_removed(command: Command, own_cache: Path) -> None:
+    kept = translations_directory() / "weights-2026.1" / "encoder.bin"
+    kept.parent.mkdir(parents=True)
+    kept.write_bytes(bytes(3_000_000))
+    (line,) = [each for each in command("info").out.splitlines() if "translated" in each]
+    assert line.split() == ["translated", "models", "3.0", "MB"]
+    assert "3.0 MB of translated models" in command("cache", "clear").err
+    assert not kept.exists()
+    assert "0.0 MB of translated models" in command("cache", "clear").err
+
+
+def test_a_long_translation_is_announced(
+    command: Command, picture: Path, tiny_sam: Any, tmp_path: Path
+) -> None:
+    pytest.importorskip("openvino")
+    model = save_model(tiny_sam, tmp_path / "tiny.safetensors")
+    embed = ("embed", "--model", model, "--precision", "openvino")
+    outcome = command(*embed, picture)
+    assert outcome.code == 0, outcome.err
+    assert "translating the image encoder" in outcome.err
+    other = Path(shutil.copy(picture, tmp_path / "other.png"))
+    assert "translating" not in command(*embed, other).err
 
 
 def test_info_says_where_the_cache_is_and_what_is_used(command: Command, own_cache: Path) -> None:
