@@ -16,11 +16,12 @@ from typing import Any
 import numpy as np
 
 from benchmarks.measure import (
-    RESULTS,
     forget_peak,
     in_child,
+    machine,
     peak_mb,
     resident_mb,
+    results_of,
     save,
     table,
     timed,
@@ -79,10 +80,14 @@ def child(arguments: argparse.Namespace) -> None:
 
 
 def _other_tasks(name: str, tasks: list[str]) -> list[dict[str, Any]]:
-    """Earlier results of tasks that are not measured now."""
-    path = RESULTS / f"{name}.json"
-    earlier = json.loads(path.read_text())["rows"] if path.exists() else []
-    return [row for row in earlier if row["task"] not in tasks]
+    """Earlier results, on this kind of machine, of tasks that are not measured now."""
+    path = results_of(name)
+    if not path.exists():
+        return []
+    earlier = json.loads(path.read_text())
+    if earlier["machine"] != machine():
+        raise ValueError(f"{path} is of another machine: measure all tasks, or take another folder")
+    return [row for row in earlier["rows"] if row["task"] not in tasks]
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -104,7 +109,7 @@ def main(argv: list[str] | None = None) -> None:
     if arguments.tool:
         child(arguments)
         return
-    rows = []
+    kept, rows = _other_tasks(arguments.name, arguments.tasks), []
     with tempfile.TemporaryDirectory() as folder:
         weights, thresholds = prepare(Path(folder), arguments.model)
         for task in arguments.tasks:
@@ -134,7 +139,7 @@ def main(argv: list[str] | None = None) -> None:
     for row in rows:
         if reference.get(row["task"]):
             row["speed-up"] = reference[row["task"]]["seconds"] / row["seconds"]
-    save(arguments.name, _other_tasks(arguments.name, arguments.tasks) + rows)
+    save(arguments.name, kept + rows)
     columns = ["task", "tool", "seconds", "cpu_seconds", "peak_mb", "added_mb", "speed-up"]
     print(table(rows, columns))
 

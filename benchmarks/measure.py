@@ -1,6 +1,7 @@
 """Running one measurement in a process of its own, and writing results down."""
 
 import json
+import os
 import platform
 import resource
 import statistics
@@ -12,6 +13,10 @@ from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
+# Names a folder in that of the results, for another kind of processor.
+FOLDER_VARIABLE = "BENCHMARK_RESULTS"
+
+Rows = list[dict[str, Any]]
 
 
 def timed(work: Callable[[], Any], *, repetitions: int, warm_up: int = 1) -> dict[str, float]:
@@ -70,6 +75,7 @@ def machine() -> dict[str, Any]:
     ]
     return {
         "processor": names[0] if names else platform.processor(),
+        "instructions": _instructions(),
         "cores": len(names),
         "threads": torch.get_num_threads(),
         "python": platform.python_version(),
@@ -79,10 +85,30 @@ def machine() -> dict[str, Any]:
     }
 
 
+def _instructions() -> str:
+    """What a CPU multiplies matrices with."""
+    import torch
+
+    if torch.cpu._is_avx512_bf16_supported():
+        return "avx512_bf16"
+    return torch.backends.cpu.get_cpu_capability().lower()
+
+
+def results_of(name: str) -> Path:
+    """The file of a benchmark's results, in the folder that the environment names."""
+    return RESULTS / os.environ.get(FOLDER_VARIABLE, "") / f"{name}.json"
+
+
+def read(name: str) -> Rows:
+    """The rows of a file of results, which may lie in a folder: ``avx2/engine``."""
+    rows: Rows = json.loads((RESULTS / f"{name}.json").read_text())["rows"]
+    return rows
+
+
 def save(name: str, rows: list[dict[str, Any]]) -> Path:
-    """Write rows and machine facts to ``results/name.json``."""
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{name}.json"
+    """Write rows and machine facts to the file of these results."""
+    path = results_of(name)
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({"machine": machine(), "rows": rows}, indent=1) + "\n")
     return path
 

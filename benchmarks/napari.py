@@ -68,16 +68,7 @@ class Window:
 
     def idle(self) -> None:
         """Until nothing runs and all is drawn."""
-        timers = (
-            self.controller._settling,
-            self.controller._painting,
-            self.controller._rechecking,
-        )
-        self.until(
-            lambda: (
-                not self.controller.worker.busy() and not any(timer.isActive() for timer in timers)
-            )
-        )
+        self.until(lambda: self.controller.idle and not self.controller.timers.active)
         for _ in range(3):
             self.events()
 
@@ -121,7 +112,7 @@ def measure_pauses(window: Window) -> dict[str, float]:
     embedding_cache().clear()
     window.controller.asking.forget()
     pauses = Pauses()
-    window.controller.embed()
+    window.controller.looking.embed()
     window.until(lambda: window.widget.status.text().startswith("Ready"))
     found["longest pause, encoding, ms"] = pauses.end()
     window.idle()

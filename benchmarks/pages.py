@@ -1,18 +1,18 @@
 """Write the figures in ``results/`` into the documentation: ``python -m benchmarks.pages``.
 
-A table stands between ``<!-- results: NAME -->`` and ``<!-- end -->``; NAME is one of `TABLES`.
+A table stands between ``<!-- results: NAME -->`` and ``<!-- end -->``; NAME is one of `TABLES`, or
+one of these in a folder: ``avx2/engine``.
 """
 
-import json
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measure import RESULTS
+from benchmarks.measure import RESULTS, Rows, read
 
 PAGE = RESULTS.parents[1] / "docs" / "benchmarks.md"
-BLOCK = re.compile(r"(<!-- results: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+BLOCK = re.compile(r"(<!-- results: ([\w/-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 TASKS = {
     "encode": "encode an image",
     "click": "one click, three masks",
@@ -20,13 +20,6 @@ TASKS = {
     "streamed": "64 clicks, one mask after the other",
     "automatic": "automatic masks, 32 x 32 points",
 }
-Rows = list[dict[str, Any]]
-
-
-def read(name: str) -> Rows:
-    """The rows of a file of results."""
-    found: Rows = json.loads((RESULTS / f"{name}.json").read_text())["rows"]
-    return found
 
 
 def seconds(value: float) -> str:
@@ -45,7 +38,7 @@ def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def engine() -> str:
+def engine(rows: Rows) -> str:
     """ViT-B beside the peers."""
     head = ["task", "tool", "time", "processor time", "memory", "times faster"]
     return markdown(
@@ -59,12 +52,12 @@ def engine() -> str:
                 f"{row['added_mb']:.0f} MB",
                 times(row),
             ]
-            for row in sorted(read("engine"), key=lambda row: list(TASKS).index(row["task"]))
+            for row in sorted(rows, key=lambda row: list(TASKS).index(row["task"]))
         ],
     )
 
 
-def postprocessing() -> str:
+def postprocessing(rows: Rows) -> str:
     """From logits to masks."""
     head = ["masks", "image", "tool", "a mask", "memory", "times faster"]
     return markdown(
@@ -78,14 +71,13 @@ def postprocessing() -> str:
                 f"{row['added_mb']:.0f} MB",
                 times(row),
             ]
-            for row in read("postprocessing")
+            for row in rows
         ],
     )
 
 
-def lite() -> str:
+def lite(rows: Rows) -> str:
     """The shipped model by itself."""
-    rows = read("lite")
     tasks = [name.removesuffix(", ms") for name in rows[0] if name.endswith(", ms")]
     head = ["photograph", *tasks]
     return markdown(
@@ -97,7 +89,7 @@ def lite() -> str:
     )
 
 
-def tricks() -> str:
+def tricks(rows: Rows) -> str:
     """What each trick brings."""
     head = ["trick", "task", "without", "with", "times faster", "difference in the result"]
     return markdown(
@@ -111,12 +103,12 @@ def tricks() -> str:
                 f"{row['times faster']:.2f}",
                 f"{row['difference']:.1g}" if row["difference"] else "none",
             ]
-            for row in read("tricks")
+            for row in rows
         ],
     )
 
 
-def tiny_vit() -> str:
+def tiny_vit(rows: Rows) -> str:
     """MobileSAM's encoder beside timm's."""
     return markdown(
         ["encode an image", "time", "times faster", "error"],
@@ -127,12 +119,12 @@ def tiny_vit() -> str:
                 times(row),
                 f"{row['error']:.1g}" if row["error"] else "none",
             ]
-            for row in read("tiny_vit")
+            for row in rows
         ],
     )
 
 
-def half_precision() -> str:
+def half_precision(rows: Rows) -> str:
     """What lower precisions change."""
     head = [
         "model",
@@ -155,12 +147,12 @@ def half_precision() -> str:
                 f"{row['masks']}",
                 f"{100 * row['changed']:.1f} %",
             ]
-            for row in read("half_precision")
+            for row in rows
         ],
     )
 
 
-def runtimes() -> str:
+def runtimes(rows: Rows) -> str:
     """ViT-B in other runtimes."""
     return markdown(
         ["part", "tool", "time", "error"],
@@ -171,12 +163,12 @@ def runtimes() -> str:
                 seconds(row["seconds"]),
                 f"{row['error']:.1g}" if row["error"] else "none",
             ]
-            for row in read("runtimes")
+            for row in rows
         ],
     )
 
 
-TABLES: dict[str, Callable[[], str]] = {
+TABLES: dict[str, Callable[[Rows], str]] = {
     "engine": engine,
     "tiny_vit": tiny_vit,
     "half_precision": half_precision,
@@ -189,7 +181,12 @@ TABLES: dict[str, Callable[[], str]] = {
 
 def filled(text: str) -> str:
     """A page with its tables made anew."""
-    return BLOCK.sub(lambda found: found[1] + TABLES[found[2]]() + found[3], text)
+
+    def fill(found: re.Match[str]) -> str:
+        table = TABLES[found[2].rpartition("/")[2]]
+        return found[1] + table(read(found[2])) + found[3]
+
+    return BLOCK.sub(fill, text)
 
 
 def main(page: Path = PAGE) -> None:

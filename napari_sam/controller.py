@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -18,7 +17,9 @@ from napari_sam.geometry import current_plane
 from napari_sam.gestures import Gestures
 from napari_sam.keys import bind_layer, bind_viewer, unbind_viewer
 from napari_sam.layers import PromptLayers
+from napari_sam.looking import Looking
 from napari_sam.mouse import drag_callback
+from napari_sam.timers import Timers
 from napari_sam.work import Work
 from napari_sam.worker import Worker
 from napari_sam.works import Works
@@ -28,13 +29,6 @@ from sam_plugins.session import Session
 
 if TYPE_CHECKING:
     import napari
-
-# The window waits this long for the view to come to rest before it embeds what is seen.
-SETTLED_MS = 250
-
-# napari knows what is seen once it has drawn it, which may come after the camera's event and even
-# after an embedding that was known already: look again this long after one was asked for.
-DRAWN_BY_MS = 100
 
 # A click is drawn with its mask, or after this long if the model takes longer: drawing twice
 # would take the processor from the model.
@@ -75,7 +69,6 @@ class Controller(QObject):
         self.work: Work | None = None
         self.plane: Plane | None = None
         self.gone: set[int] = set()
-        self._visible: Any = None  # what was seen when an embedding was asked for last
         self._works = Works(self._new_work)
         self._class_id = 1
         self._closed = False
@@ -87,12 +80,11 @@ class Controller(QObject):
         self.editing = Editing(self)
         self.gestures = Gestures(self)
         self.layers = PromptLayers(viewer, self._on_created)
-        self._timers: list[QTimer] = []
-        self._settling = self._timer(SETTLED_MS, self.embed)
-        self._looking = self._timer(DRAWN_BY_MS, self._look_again)
-        self._painting = self._timer(0, self.paint)
-        self._activating = self._timer(0, self._begin)
-        self._rechecking = self._timer(RECHECK_MS, self._recheck)
+        self.timers = Timers(self)
+        self.looking = Looking(self)
+        self._painting = self.timers.single(0, self.paint)
+        self._activating = self.timers.single(0, self._begin)
+        self._rechecking = self.timers.single(RECHECK_MS, self._recheck, lazy=True)
         bind_viewer(viewer, self.run)
         dims, layers, camera = viewer.dims.events, viewer.layers.events, camera_of(viewer).events
         self._connections = [
@@ -102,14 +94,6 @@ class Controller(QObject):
         ]
         for event, slot in self._connections:
             event.connect(slot)
-
-    def _timer(self, interval: int, slot: Callable[[], None]) -> QTimer:
-        timer = QTimer(self)
-        self._timers.append(timer)
-        timer.setSingleShot(True)
-        timer.setInterval(interval)
-        timer.timeout.connect(slot)
-        return timer
 
     @property
     def session(self) -> Session | None:
@@ -125,6 +109,11 @@ class Controller(QObject):
         if self.work is None or self.plane is None:
             return None
         return self.asking.view(self.work, self.plane, self.options)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing runs, nothing waits for an answer, and all is drawn."""
+        return not (self.worker.busy() or self.editing.committing or self.timers.pending)
 
     # ---- which image -----------------------------------------------------------------------
 
@@ -172,7 +161,7 @@ class Controller(QObject):
     def _begin(self) -> None:
         """Select the prompts of another image, and embed it once the window is drawn."""
         self.activate()
-        self._settling.start()
+        self.looking.settle()
 
     def _new_work(self, image: Any, channel_axis: int | None, labels: Any) -> Work:
         work = Work(
@@ -193,7 +182,7 @@ class Controller(QObject):
         if not self.options.same_model(old):
             self._reset()
             self._works.forget_answers()
-            self._settling.start()
+            self.looking.settle()
             self.ask()
             self.show()
 
@@ -209,7 +198,7 @@ class Controller(QObject):
 
     def _on_image_changed(self, _: Any = None) -> None:
         self.asking.forget()
-        self._settling.start()
+        self.looking.settle()
 
     def _on_created(self, role: str, layer: Any) -> None:
         bind_layer(layer, self.run)
@@ -218,11 +207,11 @@ class Controller(QObject):
 
     def _on_dims(self, _: Any = None) -> None:
         self._refresh_plane()
-        self._settling.start()
+        self.looking.settle()
 
     def _on_view(self, _: Any = None) -> None:
         if self.work is not None:
-            self._settling.start()
+            self.looking.settle()
 
     def _on_removed(self, event: Any) -> None:
         layer = event.value
@@ -273,24 +262,6 @@ class Controller(QObject):
         self.editing.drop_queue()
         self.complain(error)
         self.status.emit(str(error))
-
-    def embed(self) -> None:
-        """Embed what is seen, so that the first click is answered at once."""
-        view = self.view()
-        if view is not None and self.session is not None and self.session.prompts.empty:
-            self.status.emit("Encoding the image ...")
-            self._visible = view.visible
-            self._looking.start()
-            self.asking.embed(view, self._embedded, self.failed)
-
-    def _embedded(self) -> None:
-        self.status.emit("Ready: click on an object")
-        self._look_again()
-
-    def _look_again(self) -> None:
-        view = self.view()
-        if view is not None and view.visible != self._visible:
-            self._settling.start()
 
     def cancel(self) -> None:
         """Stop everything that runs in the background."""
@@ -409,8 +380,7 @@ class Controller(QObject):
         if self._closed:
             return
         self._closed = True
-        for timer in self._timers:
-            timer.stop()
+        self.timers.stop()
         self.worker.close()
         for event, slot in self._connections:
             event.disconnect(slot)

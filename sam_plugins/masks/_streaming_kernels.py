@@ -59,12 +59,18 @@ def _stretches(kinds, a, b, bands, known, kind, begin, end):
     Returns how many stretches there are; kind, first band and last band + 1 of each are set.
     """
     words, together = kinds.view(np.uint64), known.view(np.uint64)
+    opens, closes = bands[6], bands[7]
+    decided = False
     for word in range(len(together)):
         common = words[a, word]
         for line in range(a + 1, b + 1):
             common &= words[line, word]
         together[word] = common
-    opens, closes = bands[6], bands[7]
+        decided |= common == ONES * np.uint64(BACKGROUND) or common == ONES * np.uint64(FOREGROUND)
+    if not decided and len(opens) >= WORD:
+        # Noise, of which nearly all is to be interpolated: looking closer costs more than it saves.
+        kind[0], begin[0], end[0] = MIXED, 0, len(bands[0])
+        return 1
     cells, count, band, cell = len(opens), 0, 0, 0
     while cell < cells:
         this = known[cell]
@@ -208,10 +214,14 @@ def trace(logits, outer, outer_frame, outer_bands, inner, inner_frame, inner_ban
     area, above_high, above_low = 0, 0, 0
     o_min, o_max, i_min, i_max = -1, -1, length, -1
     cut_inner = full[1] != length
+    stands, whole = np.full(2, -1), False
     for group in range(len(outer_bands[0])):
         a, b = outer_bands[2][group], outer_bands[3][group]
         stretches = _stretches(kinds, a, b, inner_bands, known, kind, begin, end)
-        stands = np.full(2, -1)
+        # Lines that were interpolated as a whole serve the next group as well.
+        before, whole = whole, stretches == 1 and kind[0] == MIXED
+        if not (whole and before):
+            stands[:] = -1
         for o in range(outer_bands[0][group], outer_bands[1][group]):
             if count + length + 4 > len(runs):
                 grown = np.empty(2 * len(runs) + length + 4, np.int64)
@@ -299,12 +309,16 @@ def paint(
     wide, wide_stands = np.empty((2, frame_length), np.float32), np.full(2, -1)
     frame_line = np.empty(frame_length, np.float32)
     image_lines = np.empty((2, length), np.float32)
+    stands, whole = np.full(2, -1), False
     for group in range(groups[0], groups[1]):
         a, b = outer_bands[2][group], outer_bands[3][group]
         stretches = _stretches(kinds, a, b, inner_bands, known, kind, begin, end)
+        # Lines that were interpolated as a whole serve the next group as well.
+        before, whole = whole, stretches == 1 and kind[0] == MIXED
+        if not (whole and before):
+            stands[:] = -1
         if stretches == 1 and kind[0] == BACKGROUND:
             continue
-        stands = np.full(2, -1)
         for o in range(outer_bands[0][group], outer_bands[1][group]):
             for line in (o0[o], o1[o]):
                 if stands[line & 1] == line:

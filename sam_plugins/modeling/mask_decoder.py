@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sam_plugins.modeling.cpu import linear, runs_eagerly_on_cpu
+from sam_plugins.modeling.cpu import linear, own_gelu, runs_eagerly_on_cpu
 from sam_plugins.modeling.image_side import ImageSide, few
 from sam_plugins.modeling.layers import MLP, LayerNorm2d
 from sam_plugins.modeling.two_way_transformer import TwoWayTransformer
@@ -225,7 +225,7 @@ class MaskDecoder(nn.Module):
         x = _upscale_tokens(first, keys)  # (B, 4 N, C / 4)
         scale, bias = norm.weight.to(x.dtype), norm.bias.to(x.dtype)
         x = functional.layer_norm(x, scale.shape, scale, bias, norm.eps)
-        return functional.gelu(_upscale_tokens(second, functional.gelu(x)))
+        return own_gelu(_upscale_tokens(second, own_gelu(x)))
 
 
 _Upscaling = tuple[nn.ConvTranspose2d, LayerNorm2d, nn.Module, nn.ConvTranspose2d, nn.Module]

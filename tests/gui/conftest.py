@@ -56,15 +56,7 @@ class Window:
 
     def idle(self):
         """Until nothing runs in the background, nothing waits for an answer, all is drawn."""
-        controller = self.controller
-        timers = set(controller._timers) - {controller._rechecking}
-        self.until(
-            lambda: (
-                not controller.worker.busy()
-                and not controller.editing.committing
-                and not any(timer.isActive() for timer in timers)
-            )
-        )
+        self.until(lambda: self.controller.idle)
 
     def mask(self):
         """Until the object under way has a mask."""

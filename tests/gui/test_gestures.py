@@ -159,7 +159,7 @@ def test_clicks_while_the_image_is_encoded_wait_and_are_answered(window, coins):
 
     embedding_cache().clear()
     window.controller.asking.region = None
-    window.controller.embed()
+    window.controller.looking.embed()
     click(window.viewer, ndimage.center_of_mass(coins[1][3]))
     cutout = window.mask()
     found = cutout.whole(coins[0].shape)

@@ -261,8 +261,7 @@ def test_what_napari_draws_late_is_looked_at_nevertheless(open_widget, coins):
     camera.center = (0.0, 5 * 303 + 150, 5 * 384 + 190)
     camera.zoom = 2
     # As if the camera had settled before anything was drawn: the whole is what was seen last.
-    window.controller._settling.stop()
-    window.controller.embed()
+    window.controller.looking.embed()
     window.idle()
     x0, y0, x1, y1 = window.controller.asking.region
     assert max(x1 - x0, y1 - y0) < 1200

@@ -37,11 +37,7 @@ def test_opening_the_widget_imports_no_torch():
 
 
 def wait(qtbot, controller):
-    timers = set(controller._timers) - {controller._rechecking}
-    qtbot.waitUntil(
-        lambda: not controller.worker.busy() and not any(timer.isActive() for timer in timers),
-        timeout=60000,
-    )
+    qtbot.waitUntil(lambda: controller.idle, timeout=60000)
 
 
 def test_click_keep_undo(open_widget, qtbot):
