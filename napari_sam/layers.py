@@ -129,9 +129,12 @@ class PromptLayers:
     def remove(self) -> None:
         """Remove all of these layers from the viewer."""
         layers, self._layers = list(self._layers.values()), {}
-        for layer in layers:
-            with suppress(ValueError):  # somebody was faster
-                self.viewer.layers.remove(layer)
+        # Else napari 0.9 looks for garbage and rebuilds its scene after each.
+        together = getattr(self.viewer.layers, "batched_update", nullcontext)
+        with together():
+            for layer in layers:
+                with suppress(ValueError):  # somebody was faster
+                    self.viewer.layers.remove(layer)
 
     def activate(self) -> None:
         """Select the prompts, so that clicks go there."""

@@ -81,8 +81,8 @@ def test_the_same_masks(pair, name):
     assert_same_masks(theirs, ours)
 
 
-@pytest.mark.parametrize("pair", ["whole vit_b", "vit_l", "vit_h"], indirect=True)
-def test_the_same_masks_with_other_encoders(pair):
+@pytest.mark.parametrize("pair", ["vit_h"], indirect=True)
+def test_the_same_masks_with_another_encoder(pair):
     image = smooth_image(0, (240, 300))
     settings = {"points_per_side": 5, "min_mask_region_area": 20}
     theirs = ReferenceGenerator(pair[0], **settings).generate(image)

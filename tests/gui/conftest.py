@@ -65,7 +65,7 @@ class Window:
 
 
 @pytest.fixture
-def open_widget(make_napari_viewer, qtbot):
+def open_widget(what_is_loaded_stays, make_napari_viewer, qtbot):
     """Open the widget on a new viewer, through the proxy that napari gives to plugins."""
     from napari.utils._proxies import PublicOnlyProxy
 
