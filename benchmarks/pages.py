@@ -10,8 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.measure import RESULTS, Rows, read
+from benchmarks.plots import draw
 
 PAGE = RESULTS.parents[1] / "docs" / "benchmarks.md"
+PICTURE = PAGE.parent / "images" / "times-faster.svg"
+# Kinds of processors, and the folder of each one's results.
+PROCESSORS = {"avx512_bf16, bfloat16": "", "AVX2, float32": "avx2"}
 BLOCK = re.compile(r"(<!-- results: ([\w/-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 TASKS = {
     "encode": "encode an image",
@@ -190,8 +194,9 @@ def filled(text: str) -> str:
 
 
 def main(page: Path = PAGE) -> None:
-    """Rewrite the page."""
+    """Rewrite the page, and draw its picture."""
     page.write_text(filled(page.read_text(encoding="utf-8")), encoding="utf-8")
+    draw(PROCESSORS, PICTURE)
 
 
 if __name__ == "__main__":

@@ -3,9 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measure import RESULTS, read
+from benchmarks.measure import read
 
-FOLDER = RESULTS.parents[1] / "docs" / "images"
 # What a bar is called: the file of results, what its row must say, the goal.
 BARS: dict[str, tuple[str, dict[str, str], float | None]] = {
     "encode, ViT-B": ("engine", {"tool": "sam-plugins", "task": "encode"}, 5.5),

@@ -68,7 +68,7 @@ class Ours:
 
         prompts = [Prompt(points=point[None]) for point in click_points(self.image, 64)]
         answers = self.predictor.predict_batch(self.embedding, prompts)
-        return [int(answer.mask(i).sum()) for answer in answers for i in range(len(answer))]
+        return [np.count_nonzero(each.mask(i)) for each in answers for i in range(len(each))]
 
     def automatic(self) -> Any:
         from sam_plugins import generate

@@ -1,17 +1,27 @@
 """The figures in the documentation are those of the last run."""
 
 import json
+import re
 
 import pytest
 
 from benchmarks import engine, gpu, measure
-from benchmarks.pages import BLOCK, PAGE, TABLES, filled
+from benchmarks.pages import BLOCK, PAGE, PICTURE, PROCESSORS, TABLES, filled
+from benchmarks.plots import draw, speed_ups
 
 
 def test_the_tables_are_those_of_the_results():
     text = PAGE.read_text(encoding="utf-8")
     assert {found[2] for found in BLOCK.finditer(text)} >= set(TABLES)
     assert filled(text) == text
+
+
+def test_the_picture_is_that_of_the_results(tmp_path):
+    drawn = tmp_path / "drawn.svg"
+    draw(PROCESSORS, drawn)
+    said, shown = (re.findall(r">([^<>]+)</text>", each.read_text()) for each in (drawn, PICTURE))
+    assert said == shown
+    assert f"{speed_ups()['encode, ViT-B']:.1f}" in shown
 
 
 def test_what_stands_around_the_tables_stays():

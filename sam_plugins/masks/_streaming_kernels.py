@@ -286,10 +286,8 @@ def trace(logits, outer, outer_frame, outer_bands, inner, inner_frame, inner_ban
 
 
 @njit(cache=True, nogil=True)
-def paint(
-    logits, outer, outer_frame, outer_bands, inner, inner_frame, inner_bands, middle, mask, groups
-):
-    """Set the pixels of one mask at the image's size, in some groups of its lines.
+def paint(logits, outer, outer_frame, outer_bands, inner, inner_frame, inner_bands, middle, mask):
+    """Set the pixels of one mask at the image's size.
 
     Parameters
     ----------
@@ -297,7 +295,6 @@ def paint(
     outer, outer_frame, outer_bands, inner, inner_frame, inner_bands : as for `trace`; y is outer
     middle : threshold
     mask : (H, W) bool, all False
-    groups : (first, stop) of the bands of the outer axis
     """
     o0, o1, o_weight = outer
     start, stop, f_start, f_stop = inner_bands[0], inner_bands[1], inner_bands[4], inner_bands[5]
@@ -310,7 +307,7 @@ def paint(
     frame_line = np.empty(frame_length, np.float32)
     image_lines = np.empty((2, length), np.float32)
     stands, whole = np.full(2, -1), False
-    for group in range(groups[0], groups[1]):
+    for group in range(len(outer_bands[0])):
         a, b = outer_bands[2][group], outer_bands[3][group]
         stretches = _stretches(kinds, a, b, inner_bands, known, kind, begin, end)
         # Lines that were interpolated as a whole serve the next group as well.

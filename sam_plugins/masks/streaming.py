@@ -24,11 +24,8 @@ from sam_plugins.frames import Frame
 # Unsigned, because for indices that may be negative nothing would be vectorised.
 Positions = tuple[NDArray[np.uint32], NDArray[np.uint32], NDArray[np.float32]]
 
-# Below this many masks, starting threads costs more than it saves.
-FEWEST_FOR_THREADS = 2
-# Of a mask that has more pixels: three masks would be no even share for two threads.
-PARTS = 4
-FEWEST_FOR_PARTS = 2**18
+# Below this many masks, starting threads costs more than it saves: the masks of one prompt.
+FEWEST_FOR_THREADS = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,18 +173,11 @@ def masks_at_image_size(
     masks = np.zeros((len(logits), height, width), dtype=np.bool_)
     rows = np.ascontiguousarray(logits, dtype=np.float32)
     y_outer, cut = _geometry(frame).y_outer, np.float32(threshold)
-    groups = len(y_outer[2][0])
-    # A single mask is sooner painted than threads are started.
-    shared = len(rows) >= FEWEST_FOR_THREADS and height * width > FEWEST_FOR_PARTS
-    size = max(1, groups // PARTS) if shared else groups
-
-    def paint(part: tuple[int, int]) -> None:
-        index, first = part
-        stop = min(first + size, groups)
-        kernels.paint(rows[index], *y_outer, cut, masks[index], (first, stop))
-
-    parts = [(index, first) for index in range(len(rows)) for first in range(0, groups, size)]
-    _map(paint, parts, threads)
+    _map(
+        lambda each: kernels.paint(each[0], *y_outer, cut, each[1]),
+        list(zip(rows, masks, strict=True)),
+        threads,
+    )
     return masks
 
 

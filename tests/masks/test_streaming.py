@@ -11,7 +11,6 @@ from segment_anything.utils import amg
 
 from sam_plugins.frames import Frame
 from sam_plugins.masks import _streaming_kernels as kernels
-from sam_plugins.masks import streaming
 from sam_plugins.masks.streaming import (
     mask_at_image_size,
     masks_at_image_size,
@@ -57,15 +56,27 @@ def test_a_mask_is_the_thresholded_upsampling(size, kind):
         np.testing.assert_array_equal(found[sure], (full > 0)[sure])
 
 
-@pytest.mark.parametrize("size", [*SIZES, (7, 7)])
-def test_a_mask_painted_in_parts_is_the_mask(size, monkeypatch):
+def test_masks_made_in_threads_are_those_of_one():
+    frame = Frame((61, 200), 1024, 4)
+    logits = np.concatenate([logits_for(frame, seed, "noise") for seed in range(3)])
+    expected = masks_at_image_size(logits, frame, threads=1)
+    np.testing.assert_array_equal(masks_at_image_size(logits, frame, threads=3), expected)
+
+
+@pytest.mark.parametrize("size", [(40, 60), (700, 900)])
+def test_noise_beside_what_is_decided_is_a_mask(size):
+    # Lines of noise alone are walked in another way than those that have decided stretches.
     frame = Frame(size, 1024, 4)
-    logits = logits_for(frame, 0, "noise")
-    monkeypatch.setattr(streaming, "FEWEST_FOR_PARTS", 2**40)
-    expected = masks_at_image_size(logits, frame)
-    monkeypatch.setattr(streaming, "FEWEST_FOR_PARTS", 0)
-    np.testing.assert_array_equal(masks_at_image_size(logits, frame), expected)
-    np.testing.assert_array_equal(masks_at_image_size(logits, frame, threads=1), expected)
+    logits = np.concatenate([logits_for(frame, 1, "noise"), logits_for(frame, 2, "smooth")])
+    rows, columns = logits.shape[1:]
+    logits[:3, rows // 4 : rows // 2] = 9
+    logits[:3, 3 * rows // 4 :, columns // 3 :] = -9
+    expected = whole(logits, frame).numpy()
+    sure = np.abs(expected) > 1e-5
+    masks = masks_at_image_size(logits, frame)
+    np.testing.assert_array_equal(masks[sure], (expected > 0)[sure])
+    for rle, mask in zip(summarize(logits, frame).rles, masks, strict=True):
+        np.testing.assert_array_equal(coco.decode(rle).astype(bool), mask)
 
 
 def test_logits_that_are_no_numbers_or_endless_are_interpolated_like_others():
