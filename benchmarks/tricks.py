@@ -34,6 +34,7 @@ from sam_plugins.modeling import (
     two_way_transformer,
 )
 
+ONEDNN = "matrices multiplied by oneDNN"
 COLUMNS = ["trick", "task", "without, ms", "with, ms", "times faster", "difference"]
 
 
@@ -70,7 +71,7 @@ TRICKS = (
         ((relative_attention, "PAIRS_AT_ONCE", 2**40),),
     ),
     Trick(
-        "matrices multiplied by oneDNN",
+        ONEDNN,
         "encode, float32",
         ((cpu, "_suits_onednn", lambda x, weight: False),),
     ),
@@ -138,6 +139,11 @@ def tasks() -> dict[str, tuple[Callable[[], Any], int]]:
     return ways
 
 
+def _is_used(trick: Trick) -> bool:
+    """Whether this machine makes use of a trick at all."""
+    return trick.name != ONEDNN or cpu._has_onednn()
+
+
 def measure(trick: Trick, work: Callable[[], Any], repetitions: int) -> dict[str, Any]:
     """Medians of both ways."""
     spent: dict[str, list[float]] = {"with": [], "without": []}
@@ -173,7 +179,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     ways = tasks()
     rows = []
-    for trick in (each for each in TRICKS if each.task in ways):
+    for trick in (each for each in TRICKS if each.task in ways and _is_used(each)):
         work, repetitions = ways[trick.task]
         rows.append(measure(trick, work, 1 if arguments.quick else repetitions))
         print(rows[-1], flush=True)
