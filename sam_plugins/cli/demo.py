@@ -148,7 +148,9 @@ def _warm_up(predictor: Predictor) -> None:
     import numpy as np
 
     from sam_plugins.automatic import AutomaticSettings, generate
+    from sam_plugins.masks.streaming import prepare
 
+    prepare()
     settings = AutomaticSettings(points_per_side=1, pred_iou_thresh=0, stability_score_thresh=0)
     generate(predictor, np.zeros((16, 16, 3), dtype=np.uint8), settings=settings)
 
