@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.measure import (
+    FOLDER_VARIABLE,
     forget_peak,
     in_child,
     machine,
@@ -82,12 +83,14 @@ def child(arguments: argparse.Namespace) -> None:
 def _other_tasks(name: str, tasks: list[str]) -> list[dict[str, Any]]:
     """Earlier results, on this kind of machine, of tasks that are not measured now."""
     path = results_of(name)
-    if not path.exists():
-        return []
-    earlier = json.loads(path.read_text())
-    if earlier["machine"] != machine():
-        raise ValueError(f"{path} is of another machine: measure all tasks, or take another folder")
-    return [row for row in earlier["rows"] if row["task"] not in tasks]
+    earlier = json.loads(path.read_text()) if path.exists() else {"rows": []}
+    kept = [row for row in earlier["rows"] if row["task"] not in tasks]
+    if kept and earlier["machine"] != machine():
+        raise ValueError(
+            f"{path} is of another machine: measure all tasks, or name another folder by "
+            f"{FOLDER_VARIABLE}"
+        )
+    return kept
 
 
 def main(argv: list[str] | None = None) -> None:

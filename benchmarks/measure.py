@@ -89,7 +89,7 @@ def _instructions() -> str:
     """What a CPU multiplies matrices with."""
     import torch
 
-    if torch.cpu._is_avx512_bf16_supported():
+    if torch.cpu.get_capabilities().get("avx512_bf16"):
         return "avx512_bf16"
     return torch.backends.cpu.get_cpu_capability().lower()
 

@@ -45,6 +45,7 @@ def test_results_of_some_tasks_are_not_mixed_with_those_of_another_machine(tmp_p
     path.write_text(json.dumps(written))
     with pytest.raises(ValueError, match="another machine"):
         engine._other_tasks("engine", ["click"])
+    assert engine._other_tasks("engine", ["click", "encode"]) == []  # nothing to be mixed
 
 
 def test_the_benchmark_of_a_gpu_runs_without_one(tmp_path, monkeypatch, capsys):

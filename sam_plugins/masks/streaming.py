@@ -24,8 +24,8 @@ from sam_plugins.frames import Frame
 # Unsigned, because for indices that may be negative nothing would be vectorised.
 Positions = tuple[NDArray[np.uint32], NDArray[np.uint32], NDArray[np.float32]]
 
-# Below this many masks, starting threads costs more than it saves: the masks of one prompt.
-FEWEST_FOR_THREADS = 4
+# Below this many masks, starting threads costs more than it saves.
+FEWEST_FOR_THREADS = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,11 +143,7 @@ def mask_at_image_size(
 
 
 def masks_at_image_size(
-    logits: NDArray[np.float32],
-    frame: Frame,
-    *,
-    threshold: float = 0.0,
-    threads: int | None = None,
+    logits: NDArray[np.float32], frame: Frame, *, threshold: float = 0.0
 ) -> NDArray[np.bool_]:
     """Several masks at the image's size.
 
@@ -159,8 +155,6 @@ def masks_at_image_size(
         How the image lies in the model's frame.
     threshold : float
         Logits above it are foreground.
-    threads : int, optional
-        By default one a processor core.
 
     Returns
     -------
@@ -173,11 +167,9 @@ def masks_at_image_size(
     masks = np.zeros((len(logits), height, width), dtype=np.bool_)
     rows = np.ascontiguousarray(logits, dtype=np.float32)
     y_outer, cut = _geometry(frame).y_outer, np.float32(threshold)
-    _map(
-        lambda each: kernels.paint(each[0], *y_outer, cut, each[1]),
-        list(zip(rows, masks, strict=True)),
-        threads,
-    )
+    # One after the other: threads would cost what they save, most of it memory that is touched.
+    for row, mask in zip(rows, masks, strict=True):
+        kernels.paint(row, *y_outer, cut, mask)
     return masks
 
 

@@ -56,13 +56,6 @@ def test_a_mask_is_the_thresholded_upsampling(size, kind):
         np.testing.assert_array_equal(found[sure], (full > 0)[sure])
 
 
-def test_masks_made_in_threads_are_those_of_one():
-    frame = Frame((61, 200), 1024, 4)
-    logits = np.concatenate([logits_for(frame, seed, "noise") for seed in range(3)])
-    expected = masks_at_image_size(logits, frame, threads=1)
-    np.testing.assert_array_equal(masks_at_image_size(logits, frame, threads=3), expected)
-
-
 @pytest.mark.parametrize("size", [(40, 60), (700, 900)])
 def test_noise_beside_what_is_decided_is_a_mask(size):
     # Lines of noise alone are walked in another way than those that have decided stretches.
@@ -115,10 +108,9 @@ def test_summaries_are_the_references(seed, height, width):
 def test_masks_together_are_the_masks_one_by_one():
     frame = Frame((61, 200), 1024, 4)
     logits = np.concatenate([logits_for(frame, 1), logits_for(frame, 2, "noise")])
-    for threads in (1, 3):
-        together = masks_at_image_size(logits, frame, threshold=0.5, threads=threads)
-        for each, mask in zip(logits, together, strict=True):
-            np.testing.assert_array_equal(mask, mask_at_image_size(each, frame, threshold=0.5))
+    together = masks_at_image_size(logits, frame, threshold=0.5)
+    for each, mask in zip(logits, together, strict=True):
+        np.testing.assert_array_equal(mask, mask_at_image_size(each, frame, threshold=0.5))
     assert masks_at_image_size(logits[:0], frame).shape == (0, 61, 200)
 
 
