@@ -9,8 +9,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-import torch
 from hypothesis import settings
+
+# Processes that run tests side by side share the cores; torch asks when it is imported.
+if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // int(workers))))
+
+import torch
 from torch import Tensor, nn
 
 from benchmarks import peers
@@ -26,6 +31,13 @@ peers.prepare()
 settings.register_profile("quick", deadline=None, max_examples=25)
 settings.register_profile("thorough", deadline=None, max_examples=500)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With several processes, a file's tests stay in one; so do those with windows or servers."""
+    for item in items:
+        together = {"gui", "e2e"}.intersection(item.path.parts)
+        item.add_marker(pytest.mark.xdist_group("".join(together) or str(item.path)))
 
 
 @pytest.fixture(scope="session", autouse=True)

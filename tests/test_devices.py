@@ -1,11 +1,21 @@
 """Choice of device and precision; batches that shrink when memory is spent."""
 
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sam_plugins.devices import choose_device, choose_precision, in_shrinking_batches
+from sam_plugins.devices import (
+    choose_device,
+    choose_precision,
+    give_back_memory,
+    in_shrinking_batches,
+)
 
 
 def test_auto_takes_the_best_device_there_is():
@@ -62,3 +72,50 @@ def test_one_item_that_does_not_fit_is_an_error():
 
     with pytest.raises(torch.OutOfMemoryError):
         in_shrinking_batches([1, 2], run, batch_size=2)
+
+
+def resident():
+    """Bytes of this process in memory."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the GNU C library is Linux's")
+def test_memory_that_is_free_goes_back_to_the_system():
+    blocks = [np.ones(100_000, np.uint8) for _ in range(2000)]
+    last = blocks[-1].copy()  # what is free lies below something that is not
+    full = resident()
+    blocks.clear()
+    give_back_memory()
+    assert resident() < full - 150e6
+    assert last.all()
+
+
+def test_giving_memory_back_does_nothing_where_the_library_cannot(monkeypatch):
+    monkeypatch.setattr(sys, "platform", "win32")
+    give_back_memory()
+
+
+FAULTS = """
+import resource, sys
+from sam_plugins.devices import reuse_memory
+if sys.argv[1] == "reuse":
+    reuse_memory()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(10):
+    bytearray(8_000_000)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the GNU C library is Linux's")
+def test_memory_that_is_free_is_used_again():
+    pages = 8_000_000 / 4096
+
+    def faults(how):
+        done = subprocess.run(
+            [sys.executable, "-c", FAULTS, how], capture_output=True, text=True, check=True
+        )
+        return int(done.stdout)
+
+    assert faults("as it is") > 1.5 * pages
+    assert faults("reuse") < 1.5 * pages

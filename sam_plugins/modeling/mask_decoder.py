@@ -209,10 +209,9 @@ class MaskDecoder(nn.Module):
         weights = torch.stack(
             [self.output_hypernetworks_mlps[i](mask_tokens[:, i]) for i in chosen], dim=1
         )  # (B, K, C / 8)
-        # Many rows by few columns: the other way round, a CPU takes five times as long in bfloat16.
-        masks = self._upscale(keys.to(upscaling)) @ weights.to(upscaling).mT  # (B, 16 h * w, K)
+        masks = _per_mask(self._upscale(keys.to(upscaling)), weights.to(upscaling))
         iou = self.iou_prediction_head(iou_token)[:, tokens]  # (B, K)
-        return _in_place(masks.mT.to(weights.dtype), grid), iou
+        return _in_place(masks.to(weights.dtype), grid), iou
 
     def _upscale(self, keys: Tensor) -> Tensor:
         """N image tokens (B, N, C) to 16 finer ones each, in their precision: (B, 16 N, C / 8).
@@ -237,6 +236,17 @@ def _upscale_tokens(layer: nn.ConvTranspose2d, tokens: Tensor) -> Tensor:
     bias = cast(Tensor, layer.bias).repeat(4)
     finer = linear(tokens, weight.to(tokens.dtype), bias.to(tokens.dtype))  # (B, N, 2 * 2 * out)
     return finer.unflatten(2, (4, -1)).flatten(1, 2)
+
+
+def _per_mask(finer: Tensor, weights: Tensor) -> Tensor:
+    """Weigh the channels of (B, 16 N, C / 8) by (B, K, C / 8), for each mask: (B, K, 16 N).
+
+    Many rows by few columns: the other way round, a CPU takes five times as long in bfloat16. And
+    twice as long for a batch of one as for two matrices.
+    """
+    if runs_eagerly_on_cpu(finer) and len(finer) == 1:
+        return (finer[0] @ weights[0].T).T[None]
+    return (finer @ weights.mT).mT
 
 
 def _in_place(masks: Tensor, grid: tuple[int, int]) -> Tensor:
