@@ -7,6 +7,9 @@ LABEL_STUDIO_VENV := .venv-label-studio
 LABEL_STUDIO := label-studio==1.23.2
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
+# Processes that run tests; each takes up to 4 GB.
+TESTS_AT_ONCE ?= 2
+
 .PHONY: demo napari label-studio label-studio-server stock-sdk test lint docs bench clean help
 
 help:  ## list the targets
@@ -61,7 +64,7 @@ label-studio-server: $(LABEL_STUDIO_VENV)/.$(LABEL_STUDIO)  ## install Label Stu
 stock-sdk: $(STOCK_SDK)/.installed  ## install Label Studio's own ML SDK, for the tests
 
 test: $(VENV)/.test  ## run all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(TESTS_AT_ONCE) --dist loadgroup
 
 lint: $(VENV)/.lint  ## style, types, and the floors of the architecture
 	$(BIN)/ruff check .

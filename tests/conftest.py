@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import os
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -26,6 +28,12 @@ if TYPE_CHECKING:
 # Before any test imports a peer.
 peers.prepare()
 
+# mallopt(3): M_TRIM_THRESHOLD, M_MMAP_THRESHOLD. The reference computes in matrices of 800 MB; that
+# the system clears fresh memory for each would be a third of what its tests take.
+if sys.platform == "linux" and hasattr(ctypes.CDLL(None), "mallopt"):
+    for parameter in (-1, -3):
+        ctypes.CDLL(None).mallopt(parameter, 2**31 - 1)
+
 # No deadline: the first call of a compiled kernel takes seconds. HYPOTHESIS_PROFILE=thorough
 # searches longer.
 settings.register_profile("quick", deadline=None, max_examples=25)
@@ -34,9 +42,12 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With several processes, a file's tests stay in one; so do those with windows or servers."""
+    """With several processes, a file's tests stay in one; so do those that share what is dear.
+
+    That is: the screen, Label Studio, the reference's models.
+    """
     for item in items:
-        together = {"gui", "e2e"}.intersection(item.path.parts)
+        together = {"gui", "e2e", "compat"}.intersection(item.path.parts)
         item.add_marker(pytest.mark.xdist_group("".join(together) or str(item.path)))
 
 

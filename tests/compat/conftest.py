@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 import pytest
@@ -22,8 +22,9 @@ from torch.nn import functional
 from sam_plugins.modeling import build_sam
 from sam_plugins.modeling.configs import CONFIGS
 
-# (width, heads, global blocks) of two blocks of each encoder; None is all of vit_b.
+# (width, heads) of two blocks of each encoder, one of them global.
 TWO_BLOCKS = {"vit_b": (768, 12), "vit_l": (1024, 16), "vit_h": (1280, 16)}
+WITH_AUTOMATIC_MASKS = ("vit_b", "vit_h")
 
 
 def build_reference(dim: int, heads: int, depth: int, global_attention: tuple[int, ...]) -> Sam:
@@ -107,18 +108,32 @@ def make_selective(model: Sam, image: np.ndarray) -> None:
         layer.bias *= scale
 
 
-@pytest.fixture(scope="session", params=["whole vit_b", "vit_b", "vit_l", "vit_h"])
-def pair(request, randomize):
+@pytest.fixture(scope="session")
+def make_pair(randomize):
+    """Makes a pair by its name, each once."""
+
+    @cache
+    def make(name):
+        of_blocks = name.removeprefix("whole ")
+        encoder = CONFIGS[of_blocks].encoder
+        dim, heads = TWO_BLOCKS[of_blocks]
+        depth, blocks = (2, (1,)) if name == of_blocks else (12, (2, 5, 8, 11))
+        reference = randomize(build_reference(dim, heads, depth, blocks))
+        if name in WITH_AUTOMATIC_MASKS:
+            make_selective(reference, smooth_image(0, (240, 300)))
+        ours = build_sam(
+            replace(
+                CONFIGS[of_blocks],
+                encoder=replace(encoder, depth=depth, global_attention=blocks),
+            )
+        )
+        ours.load_state_dict(reference.state_dict())
+        return reference.eval(), ours.eval()
+
+    return make
+
+
+@pytest.fixture(params=["whole vit_b", "vit_b", "vit_l", "vit_h"])
+def pair(request, make_pair):
     """The reference and ours, with the same weights."""
-    name = request.param.removeprefix("whole ")
-    encoder = CONFIGS[name].encoder
-    dim, heads = TWO_BLOCKS[name]
-    whole = request.param.startswith("whole")
-    depth, blocks = (12, (2, 5, 8, 11)) if whole else (2, (1,))
-    reference = randomize(build_reference(dim, heads, depth, blocks))
-    make_selective(reference, smooth_image(0, (240, 300)))
-    ours = build_sam(
-        replace(CONFIGS[name], encoder=replace(encoder, depth=depth, global_attention=blocks))
-    )
-    ours.load_state_dict(reference.state_dict())
-    return reference.eval(), ours.eval()
+    return make_pair(request.param)

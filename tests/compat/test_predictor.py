@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from itertools import product
 
 import numpy as np
@@ -22,12 +23,22 @@ BOXES = {"no box": None, "a box": np.array([30.0, 20.0, 250.0, 150.5])}
 
 
 @pytest.fixture(scope="module")
-def predictors(pair):
-    image = smooth_image(3, SIZE)
-    made = [ReferencePredictor(pair[0]), SamPredictor(pair[1])]
-    for predictor in made:
-        predictor.set_image(image)
-    return made
+def make_predictors():
+    """Makes the predictors of a pair, which have an image, once."""
+
+    @cache
+    def make(pair):
+        made = [ReferencePredictor(pair[0]), SamPredictor(pair[1])]
+        for predictor in made:
+            predictor.set_image(smooth_image(3, SIZE))
+        return made
+
+    return make
+
+
+@pytest.fixture
+def predictors(pair, make_predictors):
+    return make_predictors(pair)
 
 
 def combinations():

@@ -1,19 +1,24 @@
-"""The whole ViT-B against Hugging Face's implementation, on the same weights."""
+"""A ViT-B of three blocks against Hugging Face's implementation, on the same weights."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import pytest
 import torch
 from transformers import SamConfig, SamModel
 
 from sam_plugins.checkpoints.renaming import to_hugging_face
-from sam_plugins.modeling import build_sam
+from sam_plugins.modeling import CONFIGS, build_sam
 
 
 @pytest.fixture(scope="module")
 def models(randomize):
-    ours = randomize(build_sam("vit_b"), seed=4)
-    theirs = SamModel(SamConfig()).eval()
+    config = CONFIGS["vit_b"]
+    encoder = replace(config.encoder, depth=3, global_attention=(2,))
+    ours = randomize(build_sam(replace(config, encoder=encoder)), seed=4)
+    shallow = {"num_hidden_layers": 3, "global_attn_indexes": [2]}
+    theirs = SamModel(SamConfig(vision_config=shallow)).eval()
     theirs.load_state_dict(to_hugging_face(ours.state_dict()))
     return ours, theirs
 
