@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from benchmarks import fresh_memory
 from benchmarks.engine import photograph
 from benchmarks.measure import save, table
 from sam_plugins import Predictor, Prompt
@@ -183,6 +184,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         work, repetitions = ways[trick.task]
         rows.append(measure(trick, work, 1 if arguments.quick else repetitions))
         print(rows[-1], flush=True)
+    rows += fresh_memory.rows(turns=1 if arguments.quick else 5)
     save("tricks", rows)
     print(table(rows, COLUMNS))
 

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks import peers
+from sam_plugins.devices import give_back_memory
 
 if TYPE_CHECKING:
     from sam_plugins.modeling.sam import Sam
@@ -57,6 +58,13 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SAM_PLUGINS_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def own_memory() -> Iterator[None]:
+    """What the tests of a file took is there for the others, also in other processes."""
+    yield
+    give_back_memory()
 
 
 @pytest.fixture(scope="session")
