@@ -64,7 +64,7 @@ label-studio-server: $(LABEL_STUDIO_VENV)/.$(LABEL_STUDIO)  ## install Label Stu
 stock-sdk: $(STOCK_SDK)/.installed  ## install Label Studio's own ML SDK, for the tests
 
 test: $(VENV)/.test  ## run all tests
-	$(BIN)/python -m pytest -n $(TESTS_AT_ONCE) --dist loadgroup
+	$(BIN)/python -m pytest -n $(TESTS_AT_ONCE)
 
 lint: $(VENV)/.lint  ## style, types, and the floors of the architecture
 	$(BIN)/ruff check .
