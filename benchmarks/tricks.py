@@ -36,8 +36,6 @@ from sam_plugins.modeling import (
     two_way_transformer,
 )
 
-ONEDNN = "matrices multiplied by oneDNN"
-PARTS = "attention in windows by its parts"
 COLUMNS = ["trick", "task", "without, ms", "with, ms", "times faster", "difference"]
 
 
@@ -45,12 +43,14 @@ COLUMNS = ["trick", "task", "without, ms", "with, ms", "times faster", "differen
 class Trick:
     """A way to be faster, and how to do without.
 
-    ``off`` are attributes that are replaced: owner, name, value.
+    ``off`` are attributes that are replaced: owner, name, value. ``used`` tells whether this
+    machine makes use of it at all.
     """
 
     name: str
     task: str
     off: tuple[tuple[Any, str, Any], ...]
+    used: Callable[[], bool] = lambda: True
 
 
 def _fused(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
@@ -74,9 +74,10 @@ TRICKS = (
         ((relative_attention, "PAIRS_AT_ONCE", 2**40),),
     ),
     Trick(
-        ONEDNN,
+        "matrices multiplied by oneDNN",
         "encode, float32",
         ((cpu, "_suits_onednn", lambda x, weight: False),),
+        used=cpu._has_onednn,
     ),
     Trick(
         "the image's part computed once",
@@ -102,9 +103,10 @@ TRICKS = (
         ((tiny_vit_convolutions, "ROWS", 2**20),),
     ),
     Trick(
-        PARTS,
+        "attention in windows by its parts",
         "encode, vit_t",
         ((tiny_vit, "_attend", _fused),),
+        used=lambda: choose_precision(torch.device("cpu")) == "bfloat16",
     ),
     Trick("both levels in one call", "click, lite", ((lite, "FEW_PROMPTS", 0),)),
 )
@@ -142,13 +144,6 @@ def tasks() -> dict[str, tuple[Callable[[], Any], int]]:
     return ways
 
 
-def _is_used(trick: Trick) -> bool:
-    """Whether this machine makes use of a trick at all."""
-    if trick.name == PARTS:
-        return choose_precision(torch.device("cpu")) == "bfloat16"
-    return trick.name != ONEDNN or cpu._has_onednn()
-
-
 def measure(trick: Trick, work: Callable[[], Any], repetitions: int) -> dict[str, Any]:
     """Medians of both ways."""
     spent: dict[str, list[float]] = {"with": [], "without": []}
@@ -184,7 +179,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     ways = tasks()
     rows = []
-    for trick in (each for each in TRICKS if each.task in ways and _is_used(each)):
+    for trick in (each for each in TRICKS if each.task in ways and each.used()):
         work, repetitions = ways[trick.task]
         rows.append(measure(trick, work, 1 if arguments.quick else repetitions))
         print(rows[-1], flush=True)
