@@ -5,12 +5,15 @@ Written after the paper (§A), ViTDet (arXiv 2203.16527) and the released weight
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from sam_plugins.modeling.configs import ViTConfig
 from sam_plugins.modeling.cpu import Linear, by_stripes
+from sam_plugins.modeling.kernels import vit
 from sam_plugins.modeling.layers import MLPBlock, check_frame, neck
 from sam_plugins.modeling.relative_attention import grid_attention
 from sam_plugins.modeling.windows import from_windows, to_windows
@@ -80,8 +83,12 @@ class ImageEncoderViT(nn.Module):
         # The sum that the blocks add to stays in the weights' precision: in half precision, which
         # autocast would give it, it would round at each block, a quarter of the whole error.
         x = x.to(self.pos_embed.dtype) + self._positions(x.shape[1], x.shape[2])
-        for block in self.blocks:
-            x = block(x)
+        blocks = cast(list[Block], list(self.blocks))
+        if vit.suits(x, blocks):
+            x = vit.run_blocks(blocks, x)
+        else:
+            for block in blocks:
+                x = block(x)
         return self.neck(x.permute(0, 3, 1, 2))  # (B, C, h, w)
 
     def _positions(self, height: int, width: int) -> Tensor:

@@ -1,0 +1,210 @@
+"""Running the blocks of an image encoder by compiled kernels, where these are the fastest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from itertools import pairwise
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sam_plugins.modeling.cpu import Linear, runs_eagerly_on_cpu
+from sam_plugins.modeling.relative_attention import relative_positions
+
+if TYPE_CHECKING:
+    from sam_plugins.modeling.image_encoder import Attention, Block
+
+# As LLVM names them: AMD's with two 256-bit multipliers, which MKL and oneDNN leave partly idle.
+PROCESSORS = ("znver2", "znver3", "znver4")
+# Tokens that are taken through the layers at once, at most: 3 MB of ViT-B's hidden layer.
+TOKENS = 192
+# Panels of a weight that are cut at once.
+PANELS = 16
+
+Part = TypeVar("Part")
+
+
+def suits(x: Tensor, blocks: Sequence[Block]) -> bool:
+    """Tell whether blocks can be run by the kernels, and on a processor where that is faster.
+
+    Parameters
+    ----------
+    x : Tensor of shape (B, h, w, D)
+        Their input.
+    blocks : sequence of Block
+        Of one encoder.
+
+    Returns
+    -------
+    bool
+        False for anything but plain float32 weights on a CPU without gradients, for widths that
+        are no multiples of a panel, and for grids and windows that are smaller than a tile.
+    """
+    if not (runs_eagerly_on_cpu(x) and x.dtype == torch.float32 and _is_faster()):
+        return False
+    from sam_plugins.modeling.kernels._tiles import COLUMNS, ROWS
+
+    if torch.is_autocast_enabled("cpu") or min(x.shape[1:3]) < ROWS:
+        return False
+    for block in blocks:
+        layers = (block.attn.qkv, block.attn.proj, block.mlp.lin1, block.mlp.lin2)
+        widths = (x.shape[-1] // block.attn.num_heads, block.mlp.lin1.out_features)
+        if (
+            any(type(layer) is not Linear for layer in layers)
+            or any(weight.dtype != torch.float32 for weight in block.parameters())
+            or any(width % COLUMNS for width in widths)
+            or 0 < block.window_size < ROWS
+        ):
+            return False
+    return True
+
+
+@cache
+def _is_faster() -> bool:
+    from llvmlite import binding
+    from numba import config
+
+    features = binding.get_host_cpu_features()
+    return (
+        not config.DISABLE_JIT
+        and binding.get_host_cpu_name() in PROCESSORS
+        and bool(features.get("avx2") and features.get("fma"))
+    )
+
+
+def run_blocks(blocks: Sequence[Block], x: Tensor) -> Tensor:
+    """Run blocks one after the other.
+
+    Parameters
+    ----------
+    blocks : sequence of Block
+        For which `suits` is true.
+    x : Tensor of shape (B, h, w, D)
+        Tokens of grids.
+
+    Returns
+    -------
+    Tensor of the same shape
+
+    Notes
+    -----
+    The same as by the blocks' own way, but for the rounding: weights are read as they are, so that
+    nothing is kept that could become stale.
+    """
+    out = x.contiguous().clone()
+    heads, (height, width, dim) = blocks[0].attn.num_heads, x.shape[1:]
+    tokens = height * width
+    qkv = np.empty((3 * heads, tokens, dim // heads), np.float32)
+    attended = np.empty((tokens, dim), np.float32)
+    for image in out:
+        grid = image.view(1, tokens, dim).numpy()
+        for block in blocks:
+            _project(block, grid[0], qkv)
+            _attend(block, (height, width), qkv, attended)
+            _finish(block, grid, attended)
+    return out
+
+
+def _project(block: Block, x: np.ndarray, qkv: np.ndarray) -> None:
+    """Fill in the queries, keys and values of tokens: (N, D) to (3 * heads, N, d)."""
+    from sam_plugins.modeling.kernels import _rows
+
+    norm, (weight, bias) = _norm(block.norm1), _layer(block.attn.qkv)
+    bias = bias.reshape(len(qkv), -1)  # (3 * heads, d)
+
+    def work(parts: Iterator[tuple[int, int]]) -> None:
+        normal = np.empty((1, TOKENS, x.shape[1]), np.float32)
+        for first, last in parts:
+            _rows.project(x, first, last, norm, weight, bias, qkv, normal)
+
+    _share(_parts(len(x)), work)
+
+
+def _attend(block: Block, grid: tuple[int, int], qkv: np.ndarray, out: np.ndarray) -> None:
+    """Attend within each window, or the whole grid: (3 * heads, N, d) to (N, D)."""
+    from sam_plugins.modeling.kernels import _attention
+
+    heads, side = len(qkv) // 3, block.window_size
+    height, width = (side, side) if side else grid
+    positions_h, positions_w = _positions(block.attn, height, width)
+    # What the tokens of zeros are projected to that a grid is padded with.
+    fill = _array(block.attn.qkv.bias).reshape(len(qkv), -1)
+
+    def work(jobs: Iterator[tuple[int, int, int]]) -> None:
+        scratch = _attention.make_scratch(height, width, qkv.shape[2])
+        for top, left, head in jobs:
+            window = (top, left, height, width)
+            _attention.attend(qkv, head, grid, window, fill, positions_h, positions_w, out, scratch)
+
+    tops, lefts = range(0, grid[0], height), range(0, grid[1], width)
+    _share(((top, left, head) for top in tops for left in lefts for head in range(heads)), work)
+
+
+def _finish(block: Block, x: np.ndarray, attended: np.ndarray) -> None:
+    """Add the projected attention and the MLP to tokens (1, N, D)."""
+    from sam_plugins.modeling.kernels import _rows
+
+    projection, norm = _layer(block.attn.proj), _norm(block.norm2)
+    mlp = (*_layer(block.mlp.lin1), *_layer(block.mlp.lin2))
+    _, tokens, dim = x.shape
+    widths = (dim, dim, len(mlp[1]))
+
+    def work(parts: Iterator[tuple[int, int]]) -> None:
+        scratch = tuple(np.empty((1, TOKENS, width), np.float32) for width in widths)
+        for first, last in parts:
+            _rows.finish(x, first, last, attended, projection, norm, mlp, scratch)
+
+    _share(_parts(tokens), work)
+
+
+def _share(parts: Iterable[Part], work: Callable[[Iterator[Part]], None]) -> None:
+    """Call ``work`` in as many threads as PyTorch uses; each takes parts until none is left."""
+    remaining, threads = iter(list(parts)), torch.get_num_threads()
+    with ThreadPoolExecutor(threads) as pool:
+        for done in [pool.submit(work, remaining) for _ in range(threads)]:
+            done.result()
+
+
+def _parts(tokens: int) -> list[tuple[int, int]]:
+    """Cut tokens into equal parts of up to `TOKENS`, as many for each thread."""
+    threads = torch.get_num_threads()
+    count = min(threads * -(-tokens // (threads * TOKENS)), max(1, tokens // 32))
+    edges = [tokens * number // count for number in range(count + 1)]
+    return list(pairwise(edges))
+
+
+def _layer(layer: Linear) -> tuple[np.ndarray, np.ndarray]:
+    """Weight of a layer in panels, and its bias."""
+    from sam_plugins.modeling.kernels._products import pack
+    from sam_plugins.modeling.kernels._tiles import COLUMNS
+
+    weight = _array(layer.weight)
+    panels = np.empty((len(weight) // COLUMNS, weight.shape[1], COLUMNS), np.float32)
+
+    def work(starts: Iterator[int]) -> None:
+        for first in starts:
+            pack(weight, first, min(len(panels), first + PANELS), panels)
+
+    _share(range(0, len(panels), PANELS), work)
+    return panels, _array(layer.bias)
+
+
+def _norm(norm: nn.LayerNorm) -> tuple[np.ndarray, np.ndarray, float]:
+    return _array(norm.weight), _array(norm.bias), norm.eps
+
+
+def _positions(attention: Attention, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    from sam_plugins.modeling.kernels._products import in_panels
+
+    return (
+        in_panels(_array(relative_positions(attention.rel_pos_h, height))),
+        in_panels(_array(relative_positions(attention.rel_pos_w, width))),
+    )
+
+
+def _array(tensor: Tensor) -> np.ndarray:
+    return tensor.detach().contiguous().numpy()
