@@ -9,9 +9,7 @@ the memory of two lines and its runs.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -20,12 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sam_plugins.frames import Frame
+from sam_plugins.threads import share
 
 # Unsigned, because for indices that may be negative nothing would be vectorised.
 Positions = tuple[NDArray[np.uint32], NDArray[np.uint32], NDArray[np.float32]]
-
-# Below this many masks, starting threads costs more than it saves.
-FEWEST_FOR_THREADS = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +76,7 @@ def summarize(
     full_size : tuple of int, optional
         (H, W) of the full image; by default the frame's image is the full image.
     threads : int, optional
-        By default one a processor core.
+        By default as many as PyTorch uses.
 
     Returns
     -------
@@ -112,7 +108,15 @@ def summarize(
             rle = {"size": [height, width], "counts": counts}
         return box, area, high / low if low else 0.0, rle
 
-    found = _map(one, list(np.asarray(logits, dtype=np.float32)), threads)
+    masks = np.asarray(logits, dtype=np.float32)
+    results: dict[int, tuple[list[int], int, float, dict[str, Any] | None]] = {}
+
+    def some(numbers: Iterator[int]) -> None:
+        for number in numbers:
+            results[number] = one(masks[number])
+
+    share(range(len(masks)), some, threads=threads)
+    found = [results[number] for number in range(len(masks))]
     return MaskSummaries(
         boxes=np.array([box for box, *_ in found], dtype=np.int64).reshape(-1, 4),
         areas=np.array([area for _, area, *_ in found], dtype=np.int64),
@@ -167,9 +171,12 @@ def masks_at_image_size(
     masks = np.zeros((len(logits), height, width), dtype=np.bool_)
     rows = np.ascontiguousarray(logits, dtype=np.float32)
     y_outer, cut = _geometry(frame).y_outer, np.float32(threshold)
-    # One after the other: threads would cost what they save, most of it memory that is touched.
-    for row, mask in zip(rows, masks, strict=True):
-        kernels.paint(row, *y_outer, cut, mask)
+
+    def paint(numbers: Iterator[int]) -> None:
+        for number in numbers:
+            kernels.paint(rows[number], *y_outer, cut, masks[number])
+
+    share(range(len(masks)), paint)
     return masks
 
 
@@ -183,14 +190,6 @@ def prepare() -> None:
     logits = np.zeros((1, *frame.low_resolution_size), dtype=np.float32)
     mask_at_image_size(logits[0], frame)
     summarize(logits, frame)
-
-
-def _map(work: Any, items: Sequence[Any], threads: int | None) -> list[Any]:
-    workers = min(threads or os.cpu_count() or 1, len(items))
-    if len(items) < FEWEST_FOR_THREADS or workers < 2:
-        return [work(item) for item in items]
-    with ThreadPoolExecutor(workers) as pool:
-        return list(pool.map(work, items))
 
 
 def check_fit(

@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from sam_plugins.modeling.cpu import linear, own_gelu, runs_eagerly_on_cpu
 from sam_plugins.modeling.image_side import ImageSide, few
+from sam_plugins.modeling.kernels import upscaling as compiled
 from sam_plugins.modeling.layers import MLP, LayerNorm2d
 from sam_plugins.modeling.two_way_transformer import TwoWayTransformer
 
@@ -209,8 +210,11 @@ class MaskDecoder(nn.Module):
         weights = torch.stack(
             [self.output_hypernetworks_mlps[i](mask_tokens[:, i]) for i in chosen], dim=1
         )  # (B, K, C / 8)
-        masks = _per_mask(self._upscale(keys.to(upscaling)), weights.to(upscaling))
         iou = self.iou_prediction_head(iou_token)[:, tokens]  # (B, K)
+        if upscaling == keys.dtype and compiled.suits(keys, weights):
+            layers = cast(_Upscaling, tuple(self.output_upscaling))
+            return compiled.upscale(keys, grid, layers, weights), iou
+        masks = _per_mask(self._upscale(keys.to(upscaling)), weights.to(upscaling))
         return _in_place(masks.to(weights.dtype), grid), iou
 
     def _upscale(self, keys: Tensor) -> Tensor:

@@ -1,7 +1,8 @@
-"""Compiled kernels for a ViT, on processors that PyTorch's own libraries leave half idle.
+"""Compiled kernels, for processors that PyTorch's own libraries leave half idle.
 
 From the bottom: `_tiles` multiplies one small tile by vector instructions, `_products` whole
-matrices by tiles, `_elementwise` has what is done to each number, `_attention` and `_rows` are the
-two halves of a block, and `vit` runs blocks of an image encoder with them, on as many threads as
-PyTorch uses.
+matrices by tiles, and `_elementwise` has what is done to each number. Of these, `_attention` and
+`_rows` make the two halves of a ViT's block, with which `vit` runs those of an image encoder, and
+`_upscaling` makes the mask decoder's last steps, which `upscaling` runs. `processor` tells where
+all this is the fastest.
 """

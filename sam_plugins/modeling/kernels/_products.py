@@ -85,6 +85,6 @@ def in_panels(matrix: np.ndarray) -> np.ndarray:
     """
     missing = -matrix.shape[-2] % COLUMNS
     padding = [(0, 0)] * (matrix.ndim - 2) + [(0, missing), (0, 0)]
-    rows = np.pad(matrix, padding)
+    rows = np.pad(matrix, padding) if missing else matrix
     cut = rows.reshape(*rows.shape[:-2], -1, COLUMNS, rows.shape[-1])
     return np.ascontiguousarray(cut.swapaxes(-1, -2))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from numba import njit
 
-from sam_plugins.modeling.kernels._elementwise import add, gelu_of_sum, layer_norm
+from sam_plugins.modeling.kernels._elementwise import add, add_bias, gelu_of_sum, layer_norm
 from sam_plugins.modeling.kernels._products import multiply
 
 
@@ -36,10 +36,7 @@ def project(x, first, last, norm, weight, bias, qkv, normal):
     layer_norm(x[first:last], norm[0], norm[1], norm[2], normal[0])
     multiply(normal[0], 0, rows, weight, qkv, first)
     for group in range(len(qkv)):
-        for token in range(first, last):
-            row = qkv[group, token]
-            for i in range(len(row)):
-                row[i] += bias[group, i]
+        add_bias(qkv[group, first:last], bias[group])
 
 
 @njit(nogil=True, cache=True)

@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from sam_plugins.modeling.cpu import Linear, runs_eagerly_on_cpu
+from sam_plugins.modeling.kernels import processor
 from sam_plugins.modeling.relative_attention import relative_positions
+from sam_plugins.threads import share
 
 if TYPE_CHECKING:
     from sam_plugins.modeling.image_encoder import Attention, Block
 
-# As LLVM names them: AMD's with two 256-bit multipliers, which MKL and oneDNN leave partly idle.
-PROCESSORS = ("znver2", "znver3", "znver4")
 # Tokens that are taken through the layers at once, at most: 3 MB of ViT-B's hidden layer.
 TOKENS = 192
 # Panels of a weight that are cut at once.
 PANELS = 16
-
-Part = TypeVar("Part")
 
 
 def suits(x: Tensor, blocks: Sequence[Block]) -> bool:
@@ -44,7 +40,7 @@ def suits(x: Tensor, blocks: Sequence[Block]) -> bool:
         False for anything but plain float32 weights on a CPU without gradients, for widths that
         are no multiples of a panel, and for grids and windows that are smaller than a tile.
     """
-    if not (runs_eagerly_on_cpu(x) and x.dtype == torch.float32 and _is_faster()):
+    if not (runs_eagerly_on_cpu(x) and x.dtype == torch.float32 and processor.suited()):
         return False
     from sam_plugins.modeling.kernels._tiles import COLUMNS, ROWS
 
@@ -61,19 +57,6 @@ def suits(x: Tensor, blocks: Sequence[Block]) -> bool:
         ):
             return False
     return True
-
-
-@cache
-def _is_faster() -> bool:
-    from llvmlite import binding
-    from numba import config
-
-    features = binding.get_host_cpu_features()
-    return (
-        not config.DISABLE_JIT
-        and binding.get_host_cpu_name() in PROCESSORS
-        and bool(features.get("avx2") and features.get("fma"))
-    )
 
 
 def run_blocks(blocks: Sequence[Block], x: Tensor) -> Tensor:
@@ -121,7 +104,7 @@ def _project(block: Block, x: np.ndarray, qkv: np.ndarray) -> None:
         for first, last in parts:
             _rows.project(x, first, last, norm, weight, bias, qkv, normal)
 
-    _share(_parts(len(x)), work)
+    share(_parts(len(x)), work)
 
 
 def _attend(block: Block, grid: tuple[int, int], qkv: np.ndarray, out: np.ndarray) -> None:
@@ -141,7 +124,7 @@ def _attend(block: Block, grid: tuple[int, int], qkv: np.ndarray, out: np.ndarra
             _attention.attend(qkv, head, grid, window, fill, positions_h, positions_w, out, scratch)
 
     tops, lefts = range(0, grid[0], height), range(0, grid[1], width)
-    _share(((top, left, head) for top in tops for left in lefts for head in range(heads)), work)
+    share(((top, left, head) for top in tops for left in lefts for head in range(heads)), work)
 
 
 def _finish(block: Block, x: np.ndarray, attended: np.ndarray) -> None:
@@ -158,15 +141,7 @@ def _finish(block: Block, x: np.ndarray, attended: np.ndarray) -> None:
         for first, last in parts:
             _rows.finish(x, first, last, attended, projection, norm, mlp, scratch)
 
-    _share(_parts(tokens), work)
-
-
-def _share(parts: Iterable[Part], work: Callable[[Iterator[Part]], None]) -> None:
-    """Call ``work`` in as many threads as PyTorch uses; each takes parts until none is left."""
-    remaining, threads = iter(list(parts)), torch.get_num_threads()
-    with ThreadPoolExecutor(threads) as pool:
-        for done in [pool.submit(work, remaining) for _ in range(threads)]:
-            done.result()
+    share(_parts(tokens), work)
 
 
 def _parts(tokens: int) -> list[tuple[int, int]]:
@@ -189,7 +164,7 @@ def _layer(layer: Linear) -> tuple[np.ndarray, np.ndarray]:
         for first in starts:
             pack(weight, first, min(len(panels), first + PANELS), panels)
 
-    _share(range(0, len(panels), PANELS), work)
+    share(range(0, len(panels), PANELS), work)
     return panels, _array(layer.bias)
 
 

@@ -56,7 +56,7 @@ def test_what_is_far_below_has_no_weight():
 
 
 def test_gelu_of_a_sum_is_that_of_pytorch():
-    x, bias = normal(7, 3000) * 4, normal(3000, seed=1)
+    x, bias = normal(7, 3008) * 4, normal(3008, seed=1)
     expected = functional.gelu(torch.from_numpy((x + bias).astype(np.float64)))
     _elementwise.gelu_of_sum(x, bias)
     np.testing.assert_allclose(x, expected, atol=1e-6)

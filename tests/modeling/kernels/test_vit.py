@@ -6,7 +6,7 @@ from llvmlite import binding
 
 from sam_plugins.modeling.configs import ViTConfig
 from sam_plugins.modeling.image_encoder import ImageEncoderViT
-from sam_plugins.modeling.kernels import vit
+from sam_plugins.modeling.kernels import processor, vit
 
 FEATURES = binding.get_host_cpu_features()
 needs_avx2 = pytest.mark.skipif(
@@ -16,7 +16,7 @@ needs_avx2 = pytest.mark.skipif(
 
 @pytest.fixture(autouse=True)
 def any_processor(monkeypatch):
-    monkeypatch.setattr(vit, "_is_faster", lambda: True)
+    monkeypatch.setattr(processor, "suited", lambda: True)
 
 
 def make_encoder(dim=96, heads=2, window=14, frame=256):
@@ -95,15 +95,6 @@ def test_input_is_left_as_it_is():
     assert torch.equal(x, kept)
 
 
-@needs_avx2
-def test_what_happens_in_a_thread_is_not_lost():
-    def fail(parts):
-        raise MemoryError(next(parts))
-
-    with pytest.raises(MemoryError):
-        vit._share(range(3), fail)
-
-
 def test_only_plain_float32_of_fitting_sizes_is_suited(monkeypatch):
     x = torch.randn(1, 16, 16, 96)
 
@@ -122,7 +113,7 @@ def test_only_plain_float32_of_fitting_sizes_is_suited(monkeypatch):
         assert not suited(replaced)
         with torch.autocast("cpu", torch.bfloat16):
             assert not suited(make_encoder())
-        monkeypatch.setattr(vit, "_is_faster", lambda: False)
+        monkeypatch.setattr(processor, "suited", lambda: False)
         assert not suited(make_encoder())
-    monkeypatch.setattr(vit, "_is_faster", lambda: True)
+    monkeypatch.setattr(processor, "suited", lambda: True)
     assert not suited(make_encoder())  # with gradients

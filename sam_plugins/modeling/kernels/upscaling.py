@@ -1,0 +1,105 @@
+"""The mask decoder's last steps by compiled kernels, one prompt at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sam_plugins.modeling.cpu import runs_eagerly_on_cpu
+from sam_plugins.modeling.kernels import processor
+from sam_plugins.modeling.layers import LayerNorm2d
+from sam_plugins.threads import share
+
+# Transposed convolution, norm, GELU, transposed convolution and GELU.
+Layers = tuple[nn.ConvTranspose2d, LayerNorm2d, nn.Module, nn.ConvTranspose2d, nn.Module]
+
+
+def suits(keys: Tensor, weights: Tensor) -> bool:
+    """Tell whether kernels can upscale, on a processor where they are the fastest.
+
+    Parameters
+    ----------
+    keys : Tensor of shape (B, N, C)
+        Image tokens.
+    weights : Tensor of shape (B, K, C / 8)
+        Of K masks.
+
+    Returns
+    -------
+    bool
+    """
+    if not (runs_eagerly_on_cpu(keys) and keys.dtype == torch.float32 and processor.suited()):
+        return False
+    from sam_plugins.modeling.kernels._tiles import COLUMNS, ROWS
+
+    return (
+        len(keys) == 1
+        and keys.shape[1] >= ROWS
+        and keys.shape[2] % (2 * COLUMNS) == 0
+        and weights.shape[1] <= COLUMNS
+        and not torch.is_autocast_enabled("cpu")
+    )
+
+
+def upscale(keys: Tensor, grid: tuple[int, int], layers: Layers, weights: Tensor) -> Tensor:
+    """Upscale image tokens and weigh their channels for each mask.
+
+    Parameters
+    ----------
+    keys : Tensor of shape (1, N, C)
+        Image tokens of one prompt.
+    grid : tuple of int
+        Their (h, w).
+    layers : tuple of nn.Module
+        Transposed convolution, norm, GELU, transposed convolution and GELU.
+    weights : Tensor of shape (1, K, C / 8)
+        Of K masks.
+
+    Returns
+    -------
+    Tensor of shape (1, K, 4 h, 4 w)
+        Logits.
+    """
+    from sam_plugins.modeling.kernels import _upscaling
+    from sam_plugins.modeling.kernels._products import in_panels
+    from sam_plugins.modeling.kernels._tiles import COLUMNS
+
+    (height, width), at_once = grid, _upscaling.TOKENS
+    first, norm, _, second, _ = layers
+    source, channels = keys[0].numpy(), keys.shape[2]
+    bias = _array(norm.bias)
+    scale = (_array(norm.weight), bias, np.zeros_like(bias), norm.eps)
+    of_masks = in_panels(_array(weights[0]))  # (1, C / 8, COLUMNS)
+    convolutions = [_convolution(layer) for layer in (first, second)]
+    masks = torch.empty(1, weights.shape[1], 4 * height, 4 * width)
+    out = masks[0].numpy()
+    count = -(-len(source) // at_once)
+    edges = [len(source) * number // count for number in range(count + 1)]
+
+    def work(parts: Iterator[int]) -> None:
+        shapes = ((1, channels), (4, channels // 4), (4, channels // 2), (16, COLUMNS))
+        scratch = tuple(np.empty((1, each * at_once, size), np.float32) for each, size in shapes)
+        for part in parts:
+            _upscaling.upscale(
+                edges[part], edges[part + 1], source, width,
+                convolutions[0], scale, convolutions[1], of_masks, out, scratch,
+            )  # fmt: skip
+
+    share(range(count), work)
+    return masks
+
+
+def _convolution(layer: nn.ConvTranspose2d) -> tuple[np.ndarray, np.ndarray]:
+    """Weight of a 2 x 2 transposed convolution, pixels with their channels, and biases."""
+    from sam_plugins.modeling.kernels._products import in_panels
+
+    weight = layer.weight.permute(2, 3, 1, 0).flatten(0, 2)  # (2 * 2 * out, in)
+    return in_panels(_array(weight)), _array(cast(Tensor, layer.bias).repeat(4))
+
+
+def _array(tensor: Tensor) -> np.ndarray:
+    return tensor.detach().contiguous().numpy()

@@ -1,0 +1,66 @@
+"""The mask decoder's last steps by compiled kernels, and by PyTorch alone."""
+
+import pytest
+import torch
+from llvmlite import binding
+
+from sam_plugins.modeling.kernels import processor, upscaling
+from sam_plugins.modeling.mask_decoder import MaskDecoder
+from sam_plugins.modeling.two_way_transformer import TwoWayTransformer
+
+FEATURES = binding.get_host_cpu_features()
+needs_avx2 = pytest.mark.skipif(
+    not (FEATURES.get("avx2") and FEATURES.get("fma")), reason="a processor without AVX2"
+)
+
+
+@pytest.fixture(autouse=True)
+def any_processor(monkeypatch):
+    monkeypatch.setattr(processor, "suited", lambda: True)
+
+
+def make_decoder(dim=64):
+    torch.manual_seed(0)
+    transformer = TwoWayTransformer(2, dim, 8, 128)
+    decoder = MaskDecoder(transformer_dim=dim, transformer=transformer).eval()
+    for parameter in decoder.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    return decoder
+
+
+def draw(*shape):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(1))
+
+
+@needs_avx2
+@pytest.mark.parametrize("grid", [(16, 16), (5, 13), (64, 33), (2, 3)])
+@pytest.mark.parametrize("dim", [32, 64, 256])
+@pytest.mark.parametrize("multimask", [True, False])
+def test_masks_are_those_of_pytorch(grid, dim, multimask, monkeypatch):
+    decoder, dim = make_decoder(dim), (dim,)
+    given = [draw(1, *dim, *grid), draw(1, *dim, *grid), draw(2, 3, *dim), draw(2, *dim, *grid)]
+    calls = []
+    run = upscaling.upscale
+    monkeypatch.setattr(upscaling, "upscale", lambda *args: calls.append(1) or run(*args))
+    with torch.inference_mode():
+        masks, iou = decoder(*given, multimask)
+        monkeypatch.setattr(processor, "suited", lambda: False)
+        expected, expected_iou = decoder(*given, multimask)
+    assert calls == [1, 1]
+    assert masks.shape == expected.shape == (2, 3 if multimask else 1, 4 * grid[0], 4 * grid[1])
+    assert (masks - expected).norm() / expected.norm() < 2e-6
+    assert torch.equal(iou, expected_iou)
+
+
+def test_only_plain_float32_of_one_prompt_is_suited():
+    keys, weights = draw(1, 100, 64), draw(1, 3, 8)
+    with torch.inference_mode():
+        assert upscaling.suits(keys, weights)
+        assert not upscaling.suits(keys.bfloat16(), weights.bfloat16())
+        assert not upscaling.suits(keys.expand(2, -1, -1), weights)
+        assert not upscaling.suits(keys[:, :5], weights)
+        assert not upscaling.suits(keys[..., :48], weights)
+        assert not upscaling.suits(keys, draw(1, 17, 8))
+        with torch.autocast("cpu", torch.bfloat16):
+            assert not upscaling.suits(keys, weights)
+    assert not upscaling.suits(keys, weights)  # with gradients
