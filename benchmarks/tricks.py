@@ -7,7 +7,7 @@ the result, over the norm of the result.
 import argparse
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
@@ -24,6 +24,7 @@ from benchmarks.engine import photograph
 from benchmarks.measure import save, table
 from sam_plugins import Predictor, Prompt
 from sam_plugins.devices import choose_precision
+from sam_plugins.masks import streaming
 from sam_plugins.modeling import (
     build_sam,
     cpu,
@@ -35,6 +36,7 @@ from sam_plugins.modeling import (
     tiny_vit_convolutions,
     two_way_transformer,
 )
+from sam_plugins.modeling.kernels import processor, upscaling, vit
 
 COLUMNS = ["trick", "task", "without, ms", "with, ms", "times faster", "difference"]
 
@@ -57,6 +59,10 @@ def _fused(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
     return functional.scaled_dot_product_attention(q, k, v, attn_mask=bias)
 
 
+def _by_one_thread(parts: Iterable[Any], work: Callable[[Any], None]) -> None:
+    work(iter(parts))
+
+
 TRICKS = (
     Trick(
         "bias folded into the queries",
@@ -69,15 +75,22 @@ TRICKS = (
         ((image_encoder, "by_stripes", lambda function, x, size: function(x)),),
     ),
     Trick(
+        "blocks by own kernels",
+        "encode, float32",
+        ((vit, "suits", lambda *_: False),),
+        used=processor.suited,
+    ),
+    Trick(
         "attention piece by piece",
         "encode, float32",
         ((relative_attention, "PAIRS_AT_ONCE", 2**40),),
+        used=lambda: not processor.suited(),
     ),
     Trick(
         "matrices multiplied by oneDNN",
         "encode, float32",
         ((cpu, "_suits_onednn", lambda x, weight: False),),
-        used=cpu._has_onednn,
+        used=lambda: cpu._has_onednn() and not processor.suited(),
     ),
     Trick(
         "the image's part computed once",
@@ -91,6 +104,17 @@ TRICKS = (
             (mask_decoder.MaskDecoder, "_image_side", lambda *_: None),
             (two_way_transformer.Attention, "is_wrapped", lambda _: True),
         ),
+    ),
+    Trick(
+        "masks upscaled by own kernels",
+        "click",
+        ((upscaling, "suits", lambda *_: False),),
+        used=processor.suited,
+    ),
+    Trick(
+        "masks made by several threads",
+        "click",
+        ((streaming, "share", _by_one_thread),),
     ),
     Trick(
         "masks upscaled in bfloat16",

@@ -91,5 +91,6 @@ def act_as_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
     }
     for name, value in acted.items():
         monkeypatch.setattr(torch.cuda, name, value)
-    for part in ("cpu", "prompt_encoder", "mask_decoder", "relative_attention"):
+    parts = ("cpu", "prompt_encoder", "mask_decoder", "relative_attention")
+    for part in (*parts, "kernels.vit", "kernels.upscaling"):
         monkeypatch.setattr(f"sam_plugins.modeling.{part}.runs_eagerly_on_cpu", lambda x: False)
