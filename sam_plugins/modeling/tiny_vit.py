@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from sam_plugins.modeling.configs import TinyViTConfig
 from sam_plugins.modeling.cpu import Linear, by_stripes, own_gelu, runs_eagerly_on_cpu
+from sam_plugins.modeling.kernels import layers
 from sam_plugins.modeling.layers import check_frame, neck
 from sam_plugins.modeling.tiny_vit_convolutions import (
     EXPANSION,
@@ -182,7 +183,11 @@ class TinyViTBlock(nn.Module):
         bias = self.attn.bias()
         rows = by_stripes(lambda part: part + self.attn(part, bias), rows, self.window_size)
         x = self.local_conv(rows.permute(0, 3, 1, 2))  # (B, C, h, w)
-        rows = by_stripes(self._mlp, x.permute(0, 2, 3, 1), self.window_size)
+        rows, mlp = x.permute(0, 2, 3, 1), self.mlp  # (B, h, w, C)
+        if layers.suits(rows, mlp.norm, mlp.fc1, mlp.fc2):
+            rows = layers.with_mlp(rows, mlp.norm, mlp.fc1, mlp.fc2)
+        else:
+            rows = by_stripes(self._mlp, rows, self.window_size)
         return rows.permute(0, 3, 1, 2)  # (B, C, h, w)
 
     def _mlp(self, x: Tensor) -> Tensor:

@@ -40,8 +40,8 @@ def project(x, first, last, norm, weight, bias, qkv, normal):
 
 
 @njit(nogil=True, cache=True)
-def finish(x, first, last, attended, projection, norm, mlp, scratch):
-    """End a block: add the projected attention to tokens, then their MLP.
+def add_mlp(x, first, last, norm, mlp, scratch):
+    """Add their MLP to tokens.
 
     Parameters
     ----------
@@ -49,22 +49,39 @@ def finish(x, first, last, attended, projection, norm, mlp, scratch):
         Tokens; replaced.
     first, last : int
         Which of them.
-    attended : ndarray of shape (N, D), float32
-        What the heads gave.
-    projection : tuple
-        Its weight, from `pack`, and bias (D,).
     norm : tuple
         Weight (D,), bias (D,) and epsilon of the norm before the MLP.
     mlp : tuple
-        Weight, bias, weight and bias of its two layers.
+        Weight, from `pack`, bias, weight and bias of its two layers.
     scratch : tuple of ndarray
         Tokens (1, R, D), normalised (1, R, D) and hidden (1, R, H), R being ``last - first`` or
         more.
     """
-    rows = last - first
-    tokens, normal, hidden = scratch
+    scratch[0][0, : last - first] = x[0, first:last]
+    _add_mlp_of_scratch(x, first, last, norm, mlp, scratch)
+
+
+@njit(nogil=True, cache=True)
+def finish(x, first, last, attended, projection, norm, mlp, scratch):
+    """End a block: add the projected attention to tokens, then their MLP; see `add_mlp`.
+
+    Parameters
+    ----------
+    attended : ndarray of shape (N, D), float32
+        What the heads gave.
+    projection : tuple
+        Its weight, from `pack`, and bias (D,).
+    """
+    tokens, rows = scratch[0], last - first
     multiply(attended, first, rows, projection[0], tokens, 0)
     add(tokens[0, :rows], projection[1], x[0, first:last])
+    _add_mlp_of_scratch(x, first, last, norm, mlp, scratch)
+
+
+@njit(nogil=True, cache=True)
+def _add_mlp_of_scratch(x, first, last, norm, mlp, scratch):
+    rows = last - first
+    tokens, normal, hidden = scratch
     layer_norm(tokens[0, :rows], norm[0], norm[1], norm[2], normal[0])
     multiply(normal[0], 0, rows, mlp[0], hidden, 0)
     gelu_of_sum(hidden[0, :rows], mlp[1])

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from sam_plugins.modeling.cpu import runs_eagerly_on_cpu
 from sam_plugins.modeling.kernels import processor
+from sam_plugins.modeling.kernels.layers import array
 from sam_plugins.modeling.layers import LayerNorm2d
 from sam_plugins.threads import share
 
@@ -71,9 +72,9 @@ def upscale(keys: Tensor, grid: tuple[int, int], layers: Layers, weights: Tensor
     (height, width), at_once = grid, _upscaling.TOKENS
     first, norm, _, second, _ = layers
     source, channels = keys[0].numpy(), keys.shape[2]
-    bias = _array(norm.bias)
-    scale = (_array(norm.weight), bias, np.zeros_like(bias), norm.eps)
-    of_masks = in_panels(_array(weights[0]))  # (1, C / 8, COLUMNS)
+    bias = array(norm.bias)
+    scale = (array(norm.weight), bias, np.zeros_like(bias), norm.eps)
+    of_masks = in_panels(array(weights[0]))  # (1, C / 8, COLUMNS)
     convolutions = [_convolution(layer) for layer in (first, second)]
     masks = torch.empty(1, weights.shape[1], 4 * height, 4 * width)
     out = masks[0].numpy()
@@ -98,8 +99,4 @@ def _convolution(layer: nn.ConvTranspose2d) -> tuple[np.ndarray, np.ndarray]:
     from sam_plugins.modeling.kernels._products import in_panels
 
     weight = layer.weight.permute(2, 3, 1, 0).flatten(0, 2)  # (2 * 2 * out, in)
-    return in_panels(_array(weight)), _array(cast(Tensor, layer.bias).repeat(4))
-
-
-def _array(tensor: Tensor) -> np.ndarray:
-    return tensor.detach().contiguous().numpy()
+    return in_panels(array(weight)), array(cast(Tensor, layer.bias).repeat(4))

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from sam_plugins.modeling.cpu import Linear, runs_eagerly_on_cpu
 from sam_plugins.modeling.kernels import processor
+from sam_plugins.modeling.kernels.layers import (
+    TOKENS,
+    array,
+    layer_in_panels,
+    norm_parts,
+    token_parts,
+)
 from sam_plugins.modeling.relative_attention import relative_positions
 from sam_plugins.threads import share
 
 if TYPE_CHECKING:
     from sam_plugins.modeling.image_encoder import Attention, Block
-
-# Tokens that are taken through the layers at once, at most: 3 MB of ViT-B's hidden layer.
-TOKENS = 192
-# Panels of a weight that are cut at once.
-PANELS = 16
 
 
 def suits(x: Tensor, blocks: Sequence[Block]) -> bool:
@@ -96,7 +97,7 @@ def _project(block: Block, x: np.ndarray, qkv: np.ndarray) -> None:
     """Fill in the queries, keys and values of tokens: (N, D) to (3 * heads, N, d)."""
     from sam_plugins.modeling.kernels import _rows
 
-    norm, (weight, bias) = _norm(block.norm1), _layer(block.attn.qkv)
+    norm, (weight, bias) = norm_parts(block.norm1), layer_in_panels(block.attn.qkv)
     bias = bias.reshape(len(qkv), -1)  # (3 * heads, d)
 
     def work(parts: Iterator[tuple[int, int]]) -> None:
@@ -104,7 +105,7 @@ def _project(block: Block, x: np.ndarray, qkv: np.ndarray) -> None:
         for first, last in parts:
             _rows.project(x, first, last, norm, weight, bias, qkv, normal)
 
-    share(_parts(len(x)), work)
+    share(token_parts(len(x)), work)
 
 
 def _attend(block: Block, grid: tuple[int, int], qkv: np.ndarray, out: np.ndarray) -> None:
@@ -115,7 +116,7 @@ def _attend(block: Block, grid: tuple[int, int], qkv: np.ndarray, out: np.ndarra
     height, width = (side, side) if side else grid
     positions_h, positions_w = _positions(block.attn, height, width)
     # What the tokens of zeros are projected to that a grid is padded with.
-    fill = _array(block.attn.qkv.bias).reshape(len(qkv), -1)
+    fill = array(block.attn.qkv.bias).reshape(len(qkv), -1)
 
     def work(jobs: Iterator[tuple[int, int, int]]) -> None:
         scratch = _attention.make_scratch(height, width, qkv.shape[2])
@@ -131,8 +132,8 @@ def _finish(block: Block, x: np.ndarray, attended: np.ndarray) -> None:
     """Add the projected attention and the MLP to tokens (1, N, D)."""
     from sam_plugins.modeling.kernels import _rows
 
-    projection, norm = _layer(block.attn.proj), _norm(block.norm2)
-    mlp = (*_layer(block.mlp.lin1), *_layer(block.mlp.lin2))
+    projection, norm = layer_in_panels(block.attn.proj), norm_parts(block.norm2)
+    mlp = (*layer_in_panels(block.mlp.lin1), *layer_in_panels(block.mlp.lin2))
     _, tokens, dim = x.shape
     widths = (dim, dim, len(mlp[1]))
 
@@ -141,45 +142,13 @@ def _finish(block: Block, x: np.ndarray, attended: np.ndarray) -> None:
         for first, last in parts:
             _rows.finish(x, first, last, attended, projection, norm, mlp, scratch)
 
-    share(_parts(tokens), work)
-
-
-def _parts(tokens: int) -> list[tuple[int, int]]:
-    """Cut tokens into equal parts of up to `TOKENS`, as many for each thread."""
-    threads = torch.get_num_threads()
-    count = min(threads * -(-tokens // (threads * TOKENS)), max(1, tokens // 32))
-    edges = [tokens * number // count for number in range(count + 1)]
-    return list(pairwise(edges))
-
-
-def _layer(layer: Linear) -> tuple[np.ndarray, np.ndarray]:
-    """Weight of a layer in panels, and its bias."""
-    from sam_plugins.modeling.kernels._products import pack
-    from sam_plugins.modeling.kernels._tiles import COLUMNS
-
-    weight = _array(layer.weight)
-    panels = np.empty((len(weight) // COLUMNS, weight.shape[1], COLUMNS), np.float32)
-
-    def work(starts: Iterator[int]) -> None:
-        for first in starts:
-            pack(weight, first, min(len(panels), first + PANELS), panels)
-
-    share(range(0, len(panels), PANELS), work)
-    return panels, _array(layer.bias)
-
-
-def _norm(norm: nn.LayerNorm) -> tuple[np.ndarray, np.ndarray, float]:
-    return _array(norm.weight), _array(norm.bias), norm.eps
+    share(token_parts(tokens), work)
 
 
 def _positions(attention: Attention, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
     from sam_plugins.modeling.kernels._products import in_panels
 
     return (
-        in_panels(_array(relative_positions(attention.rel_pos_h, height))),
-        in_panels(_array(relative_positions(attention.rel_pos_w, width))),
+        in_panels(array(relative_positions(attention.rel_pos_h, height))),
+        in_panels(array(relative_positions(attention.rel_pos_w, width))),
     )
-
-
-def _array(tensor: Tensor) -> np.ndarray:
-    return tensor.detach().contiguous().numpy()
