@@ -27,7 +27,7 @@ from benchmarks.measure import (
     table,
     timed,
 )
-from benchmarks.tools import OWN_TOOLS, TOOLS
+from benchmarks.tools import OWN_TOOLS, TOOLS, able_tools
 
 TASKS = ("encode", "click", "clicks", "streamed", "automatic")
 REPETITIONS = {"encode": 3, "click": 9, "clicks": 2, "streamed": 2, "automatic": 1}
@@ -99,7 +99,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--quick", action="store_true", help="one turn")
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS))
-    parser.add_argument("--tools", nargs="+", choices=list(TOOLS), default=list(TOOLS))
+    parser.add_argument("--tools", nargs="+", choices=list(TOOLS), default=able_tools())
     parser.add_argument("--model", default="vit_b", help="the peers know SAM's own alone")
     parser.add_argument("--megapixels", type=float, default=2.16)
     parser.add_argument("--name", default="engine", help="of the file in benchmarks/results")

@@ -175,3 +175,19 @@ TOOLS: dict[str, Callable[[Path, Image, tuple[float, float]], Tool]] = {
     "segment-anything": Reference,
     "transformers": Transformers,
 }
+
+
+def able_tools() -> list[str]:
+    """Those that this machine can run, each precision once."""
+    import importlib.util
+
+    from sam_plugins.devices import choose_precision
+    from sam_plugins.modeling.int8 import has_int8
+
+    left_out = {
+        "sam-plugins float32": choose_precision(torch.device("cpu")) == "float32",
+        "sam-plugins int8": not has_int8(),
+        "sam-plugins openvino": importlib.util.find_spec("openvino") is None,
+        "transformers": importlib.util.find_spec("transformers") is None,
+    }
+    return [tool for tool in TOOLS if not left_out.get(tool)]

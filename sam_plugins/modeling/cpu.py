@@ -109,21 +109,6 @@ def _has_onednn() -> bool:
     )
 
 
-def own_gelu(x: Tensor) -> Tensor:
-    """GELU of a tensor that is not needed any more: on a CPU its memory is used again.
-
-    Parameters
-    ----------
-    x : Tensor
-        Of any shape; may be changed.
-
-    Returns
-    -------
-    Tensor of the same shape
-    """
-    return torch.ops.aten.gelu_(x) if runs_eagerly_on_cpu(x) else functional.gelu(x)
-
-
 def by_stripes(function: Callable[[Tensor], Tensor], x: Tensor, size: int) -> Tensor:
     """Apply a function to one stripe of rows after the other, on a CPU; else to all at once.
 

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sam_plugins.modeling.cpu import linear, own_gelu, runs_eagerly_on_cpu
+from sam_plugins.modeling.cpu import linear, runs_eagerly_on_cpu
 from sam_plugins.modeling.image_side import ImageSide, few
 from sam_plugins.modeling.kernels import upscaling as compiled
+from sam_plugins.modeling.kernels.activations import own_gelu
 from sam_plugins.modeling.layers import MLP, LayerNorm2d
 from sam_plugins.modeling.two_way_transformer import TwoWayTransformer
 

@@ -11,8 +11,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sam_plugins.modeling.configs import TinyViTConfig
-from sam_plugins.modeling.cpu import Linear, by_stripes, own_gelu, runs_eagerly_on_cpu
+from sam_plugins.modeling.cpu import Linear, by_stripes, runs_eagerly_on_cpu
 from sam_plugins.modeling.kernels import layers
+from sam_plugins.modeling.kernels import tiny_vit as kernels
+from sam_plugins.modeling.kernels.activations import own_gelu
 from sam_plugins.modeling.layers import check_frame, neck
 from sam_plugins.modeling.tiny_vit_convolutions import (
     EXPANSION,
@@ -180,8 +182,11 @@ class TinyViTBlock(nn.Module):
         Tensor of shape (B, width, h, w)
         """
         rows = x.permute(0, 2, 3, 1)  # (B, h, w, C)
-        bias = self.attn.bias()
-        rows = by_stripes(lambda part: part + self.attn(part, bias), rows, self.window_size)
+        attention, bias = self.attn, self.attn.bias()
+        if layers.suits(rows, attention.norm, attention.qkv, attention.proj):
+            rows = kernels.with_attention(attention, rows, bias)
+        else:
+            rows = by_stripes(lambda part: part + attention(part, bias), rows, self.window_size)
         x = self.local_conv(rows.permute(0, 3, 1, 2))  # (B, C, h, w)
         rows, mlp = x.permute(0, 2, 3, 1), self.mlp  # (B, h, w, C)
         if layers.suits(rows, mlp.norm, mlp.fc1, mlp.fc2):

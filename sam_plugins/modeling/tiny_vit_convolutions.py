@@ -9,7 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sam_plugins.modeling.cpu import linear, own_gelu, runs_eagerly_on_cpu
+from sam_plugins.modeling.cpu import linear, runs_eagerly_on_cpu
+from sam_plugins.modeling.kernels import tiny_vit
+from sam_plugins.modeling.kernels.activations import own_gelu
 
 # Hidden width of the inverted bottlenecks and of the MLPs, in multiples of the width.
 EXPANSION = 4
@@ -77,7 +79,7 @@ class ConvNorm(nn.Module):
         callable
             Takes (B, in_channels, H, W) and gives (B, out_channels, H / stride, W / stride).
         """
-        weight, bias = self._folded()
+        weight, bias = self.weights()
         _, across = cast(tuple[int, int], self.c.padding)
         padding = (across if pad_rows else 0, across)
         pointwise = weight.shape[2:] == (1, 1) and self.c.stride == (1, 1) and self.c.groups == 1
@@ -90,8 +92,14 @@ class ConvNorm(nn.Module):
 
         return convolve
 
-    def _folded(self) -> tuple[Tensor, Tensor]:
-        """Weight and bias of a convolution that does both, with the statistics as they are now."""
+    def weights(self) -> tuple[Tensor, Tensor]:
+        """Give those of a convolution that does both, with the statistics as they are now.
+
+        Returns
+        -------
+        weight : Tensor of shape (out_channels, in_channels / groups, kernel_size, kernel_size)
+        bias : Tensor of shape (out_channels,)
+        """
         norm, dtype = self.bn, self.c.weight.dtype
         mean, variance = cast(Tensor, norm.running_mean), cast(Tensor, norm.running_var)
         scale = norm.weight.float() * (variance.float() + norm.eps).rsqrt()  # (out,)
@@ -129,7 +137,10 @@ class Stem(nn.Module):
         -------
         Tensor of shape (B, width, H / 4, W / 4)
         """
-        return self.seq(x)
+        if self.training or not runs_eagerly_on_cpu(x):
+            return self.seq(x)
+        first, _, second = self.seq
+        return second(own_gelu(first(x)))
 
 
 class MBConv(nn.Module):
@@ -163,6 +174,9 @@ class MBConv(nn.Module):
             y = functional.gelu(self.conv1(x))  # (B, hidden, h, w)
             y = functional.gelu(self.conv2(y))
             return functional.gelu(x + self.conv3(y))
+        if tiny_vit.suits_bottleneck(x, self.conv1.c.weight):
+            parts = (self.conv1, self.conv2, self.conv3)
+            return tiny_vit.bottleneck(x, *(part.weights() for part in parts))
         widen, narrow = self.conv1.folded(), self.conv3.folded()
         convolve = self.conv2.folded(pad_rows=False)
         out, height = torch.empty_like(x), x.shape[2]

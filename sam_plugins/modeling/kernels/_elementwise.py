@@ -82,6 +82,13 @@ def gelu(x):
 
 
 @njit(nogil=True, cache=True, fastmath=AS_WRITTEN)
+def replace_by_gelu(x):
+    """Replace numbers (N,) by their GELU."""
+    for i in range(len(x)):
+        x[i] = gelu(x[i])
+
+
+@njit(nogil=True, cache=True, fastmath=AS_WRITTEN)
 def gelu_of_sum(x, bias):
     """Replace rows (rows, D) by the GELU of them and a bias (D,)."""
     for r in range(len(x)):
@@ -97,6 +104,15 @@ def add_bias(x, bias):
         row = x[r]
         for i in range(len(row)):
             row[i] += bias[i]
+
+
+@njit(nogil=True, cache=True, fastmath=AS_WRITTEN)
+def add_rows(x, others):
+    """Add other rows to rows, both (rows, D)."""
+    for r in range(len(x)):
+        row, other = x[r], others[r]
+        for i in range(len(row)):
+            row[i] += other[i]
 
 
 @njit(nogil=True, cache=True, fastmath=AS_WRITTEN)

@@ -40,6 +40,28 @@ def project(x, first, last, norm, weight, bias, qkv, normal):
 
 
 @njit(nogil=True, cache=True)
+def add_projection(x, first, last, attended, projection, scratch):
+    """Add the projected attention to tokens.
+
+    Parameters
+    ----------
+    x : ndarray of shape (N, D), float32
+        Tokens; replaced.
+    first, last : int
+        Which of them.
+    attended : ndarray of shape (N, heads * d), float32
+        What the heads gave.
+    projection : tuple
+        Its weight, from `pack`, and bias (D,).
+    scratch : ndarray of shape (1, last - first or more, D), float32
+    """
+    rows = last - first
+    multiply(attended, first, rows, projection[0], scratch, 0)
+    add(scratch[0, :rows], projection[1], x[first:last])
+    x[first:last] = scratch[0, :rows]
+
+
+@njit(nogil=True, cache=True)
 def add_mlp(x, first, last, norm, mlp, scratch):
     """Add their MLP to tokens.
 

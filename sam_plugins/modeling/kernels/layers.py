@@ -49,6 +49,32 @@ def suits(x: Tensor, norm: nn.Module, first: nn.Module, second: nn.Module) -> bo
     )
 
 
+def project(x: np.ndarray, norm: nn.LayerNorm, layer: Linear, out: np.ndarray) -> None:
+    """Normalise tokens, and give the queries, keys and values of each head.
+
+    Parameters
+    ----------
+    x : ndarray of shape (N, D), float32
+        Tokens.
+    norm : nn.LayerNorm
+    layer : Linear
+        To the heads' channels.
+    out : ndarray of shape (3 * heads, N, d), float32
+        Receives them.
+    """
+    from sam_plugins.modeling.kernels import _rows
+
+    of_norm, (weight, bias) = norm_parts(norm), layer_in_panels(layer)
+    bias = bias.reshape(len(out), -1)  # (3 * heads, d)
+
+    def work(parts: Iterator[tuple[int, int]]) -> None:
+        normal = np.empty((1, TOKENS, x.shape[1]), np.float32)
+        for first, last in parts:
+            _rows.project(x, first, last, of_norm, weight, bias, out, normal)
+
+    share(token_parts(len(x)), work)
+
+
 def with_mlp(x: Tensor, norm: nn.LayerNorm, first: Linear, second: Linear) -> Tensor:
     """Add their MLP to tokens.
 

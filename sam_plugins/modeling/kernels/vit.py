@@ -16,6 +16,7 @@ from sam_plugins.modeling.kernels.layers import (
     array,
     layer_in_panels,
     norm_parts,
+    project,
     token_parts,
 )
 from sam_plugins.modeling.relative_attention import relative_positions
@@ -87,25 +88,10 @@ def run_blocks(blocks: Sequence[Block], x: Tensor) -> Tensor:
     for image in out:
         grid = image.view(1, tokens, dim).numpy()
         for block in blocks:
-            _project(block, grid[0], qkv)
+            project(grid[0], block.norm1, block.attn.qkv, qkv)
             _attend(block, (height, width), qkv, attended)
             _finish(block, grid, attended)
     return out
-
-
-def _project(block: Block, x: np.ndarray, qkv: np.ndarray) -> None:
-    """Fill in the queries, keys and values of tokens: (N, D) to (3 * heads, N, d)."""
-    from sam_plugins.modeling.kernels import _rows
-
-    norm, (weight, bias) = norm_parts(block.norm1), layer_in_panels(block.attn.qkv)
-    bias = bias.reshape(len(qkv), -1)  # (3 * heads, d)
-
-    def work(parts: Iterator[tuple[int, int]]) -> None:
-        normal = np.empty((1, TOKENS, x.shape[1]), np.float32)
-        for first, last in parts:
-            _rows.project(x, first, last, norm, weight, bias, qkv, normal)
-
-    share(token_parts(len(x)), work)
 
 
 def _attend(block: Block, grid: tuple[int, int], qkv: np.ndarray, out: np.ndarray) -> None:
