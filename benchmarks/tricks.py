@@ -125,6 +125,13 @@ TRICKS = (
         "bottlenecks by rows",
         "encode, vit_t",
         ((tiny_vit_convolutions, "ROWS", 2**20),),
+        used=lambda: not processor.suited(),
+    ),
+    Trick(
+        "layers by own kernels",
+        "encode, vit_t",
+        ((processor, "suited", lambda: False),),
+        used=processor.suited,
     ),
     Trick(
         "attention in windows by its parts",
