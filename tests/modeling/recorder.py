@@ -91,6 +91,7 @@ def act_as_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
     }
     for name, value in acted.items():
         monkeypatch.setattr(torch.cuda, name, value)
-    parts = ("cpu", "prompt_encoder", "mask_decoder", "relative_attention")
-    for part in (*parts, "kernels.vit", "kernels.upscaling"):
+    parts = ("cpu", "prompt_encoder", "mask_decoder", "relative_attention", "tiny_vit")
+    kernels = ("activations", "layers", "tiny_vit", "upscaling", "vit")
+    for part in (*parts, *(f"kernels.{kernel}" for kernel in kernels)):
         monkeypatch.setattr(f"sam_plugins.modeling.{part}.runs_eagerly_on_cpu", lambda x: False)
