@@ -50,10 +50,11 @@ def share(
     """
     items = list(parts)
     remaining, count = iter(items), min(threads or default_threads(), len(items))
-    team = _openmp() if "torch" in sys.modules and os.getpid() == _PROCESS else None
     if count < 2:
         work(remaining)
-    elif team is None:
+        return
+    team = _openmp() if "torch" in sys.modules and os.getpid() == _PROCESS else None
+    if team is None:
         with ThreadPoolExecutor(count) as pool:
             for done in [pool.submit(work, remaining) for _ in range(count)]:
                 done.result()

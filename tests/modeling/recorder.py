@@ -92,6 +92,5 @@ def act_as_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in acted.items():
         monkeypatch.setattr(torch.cuda, name, value)
     parts = ("cpu", "prompt_encoder", "mask_decoder", "relative_attention", "tiny_vit")
-    kernels = ("activations", "layers", "tiny_vit", "upscaling", "vit")
-    for part in (*parts, *(f"kernels.{kernel}" for kernel in kernels)):
+    for part in (*parts, "kernels.processor", "kernels.activations"):
         monkeypatch.setattr(f"sam_plugins.modeling.{part}.runs_eagerly_on_cpu", lambda x: False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from numba import njit
 
-from sam_plugins.modeling.kernels._elementwise import add_bias, fetch, gelu_of_sum, layer_norm
+from sam_plugins.modeling.kernels._elementwise import add_bias, gelu_of_sum, layer_norm
 from sam_plugins.modeling.kernels._products import multiply
 
 # Image tokens at once: 260 kB of finer and finer tokens.
@@ -39,7 +39,6 @@ def upscale(first, last, x, width, first_layer, norm, second_layer, weights, mas
     tokens = last - first
     finer, normal, finest, logits = scratch
     scale, bias, zeros, eps = norm
-    fetch(x[first:last])
     multiply(x, first, tokens, first_layer[0], finer, 0)
     add_bias(finer[0, :tokens], first_layer[1])
     quarters = finer.reshape(normal.shape)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sam_plugins.modeling.cpu import Linear, runs_eagerly_on_cpu
+from sam_plugins.modeling.cpu import Linear
 from sam_plugins.modeling.kernels import processor
 from sam_plugins.threads import default_threads, share
 
@@ -34,7 +34,7 @@ def suits(x: Tensor, norm: nn.Module, first: nn.Module, second: nn.Module) -> bo
     -------
     bool
     """
-    if not (runs_eagerly_on_cpu(x) and x.dtype == torch.float32 and processor.suited()):
+    if not processor.takes(x):
         return False
     from sam_plugins.modeling.kernels._tiles import COLUMNS
 
@@ -45,7 +45,6 @@ def suits(x: Tensor, norm: nn.Module, first: nn.Module, second: nn.Module) -> bo
         and x[..., 0].numel() >= FEWEST
         and all(type(each) is Linear and each.weight.dtype == torch.float32 for each in layers)
         and not any(len(each.weight) % COLUMNS for each in layers if isinstance(each, Linear))
-        and not torch.is_autocast_enabled("cpu")
     )
 
 

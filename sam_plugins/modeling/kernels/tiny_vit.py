@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from sam_plugins.modeling.cpu import runs_eagerly_on_cpu
 from sam_plugins.modeling.kernels import processor
 from sam_plugins.modeling.kernels.layers import (
     TOKENS,
@@ -109,9 +108,7 @@ def suits_bottleneck(x: Tensor, weight: Tensor) -> bool:
     -------
     bool
     """
-    if not (runs_eagerly_on_cpu(x) and x.dtype == weight.dtype == torch.float32):
-        return False
-    if not processor.suited() or torch.is_autocast_enabled("cpu"):
+    if not processor.takes(x) or weight.dtype != torch.float32:
         return False
     from sam_plugins.modeling.kernels._tiles import COLUMNS, ROWS
 

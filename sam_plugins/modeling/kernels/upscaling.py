@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sam_plugins.modeling.cpu import runs_eagerly_on_cpu
 from sam_plugins.modeling.kernels import processor
 from sam_plugins.modeling.kernels.layers import array
 from sam_plugins.modeling.layers import LayerNorm2d
@@ -33,7 +32,7 @@ def suits(keys: Tensor, weights: Tensor) -> bool:
     -------
     bool
     """
-    if not (runs_eagerly_on_cpu(keys) and keys.dtype == torch.float32 and processor.suited()):
+    if not processor.takes(keys):
         return False
     from sam_plugins.modeling.kernels._tiles import COLUMNS, ROWS
 
@@ -42,7 +41,6 @@ def suits(keys: Tensor, weights: Tensor) -> bool:
         and keys.shape[1] >= ROWS
         and keys.shape[2] % (2 * COLUMNS) == 0
         and weights.shape[1] <= COLUMNS
-        and not torch.is_autocast_enabled("cpu")
     )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sam_plugins.modeling.cpu import Linear, runs_eagerly_on_cpu
+from sam_plugins.modeling.cpu import Linear
 from sam_plugins.modeling.kernels import processor
 from sam_plugins.modeling.kernels.layers import (
     TOKENS,
@@ -42,11 +42,11 @@ def suits(x: Tensor, blocks: Sequence[Block]) -> bool:
         False for anything but plain float32 weights on a CPU without gradients, for widths that
         are no multiples of a panel, and for grids and windows that are smaller than a tile.
     """
-    if not (runs_eagerly_on_cpu(x) and x.dtype == torch.float32 and processor.suited()):
+    if not processor.takes(x):
         return False
     from sam_plugins.modeling.kernels._tiles import COLUMNS, ROWS
 
-    if torch.is_autocast_enabled("cpu") or min(x.shape[1:3]) < ROWS:
+    if min(x.shape[1:3]) < ROWS:
         return False
     for block in blocks:
         layers = (block.attn.qkv, block.attn.proj, block.mlp.lin1, block.mlp.lin2)

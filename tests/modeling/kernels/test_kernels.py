@@ -3,16 +3,12 @@
 import numpy as np
 import pytest
 import torch
-from llvmlite import binding
 from torch.nn import functional
 
 from sam_plugins.modeling.kernels import _attention, _elementwise, _products, _tiles
 from sam_plugins.modeling.relative_attention import grid_attention, relative_positions
 
-FEATURES = binding.get_host_cpu_features()
-pytestmark = pytest.mark.skipif(
-    not (FEATURES.get("avx2") and FEATURES.get("fma")), reason="a processor without AVX2"
-)
+pytestmark = pytest.mark.usefixtures("avx2")
 
 
 def normal(*shape, seed=0):

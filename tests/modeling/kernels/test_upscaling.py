@@ -2,21 +2,10 @@
 
 import pytest
 import torch
-from llvmlite import binding
 
 from sam_plugins.modeling.kernels import processor, upscaling
 from sam_plugins.modeling.mask_decoder import MaskDecoder
 from sam_plugins.modeling.two_way_transformer import TwoWayTransformer
-
-FEATURES = binding.get_host_cpu_features()
-needs_avx2 = pytest.mark.skipif(
-    not (FEATURES.get("avx2") and FEATURES.get("fma")), reason="a processor without AVX2"
-)
-
-
-@pytest.fixture(autouse=True)
-def any_processor(monkeypatch):
-    monkeypatch.setattr(processor, "suited", lambda: True)
 
 
 def make_decoder(dim=64):
@@ -32,7 +21,7 @@ def draw(*shape):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(1))
 
 
-@needs_avx2
+@pytest.mark.usefixtures("avx2")
 @pytest.mark.parametrize("grid", [(16, 16), (5, 13), (64, 33), (2, 3)])
 @pytest.mark.parametrize("dim", [32, 64, 256])
 @pytest.mark.parametrize("multimask", [True, False])

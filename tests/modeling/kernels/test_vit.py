@@ -2,21 +2,10 @@
 
 import pytest
 import torch
-from llvmlite import binding
 
 from sam_plugins.modeling.configs import ViTConfig
 from sam_plugins.modeling.image_encoder import ImageEncoderViT
 from sam_plugins.modeling.kernels import processor, vit
-
-FEATURES = binding.get_host_cpu_features()
-needs_avx2 = pytest.mark.skipif(
-    not (FEATURES.get("avx2") and FEATURES.get("fma")), reason="a processor without AVX2"
-)
-
-
-@pytest.fixture(autouse=True)
-def any_processor(monkeypatch):
-    monkeypatch.setattr(processor, "suited", lambda: True)
 
 
 def make_encoder(dim=96, heads=2, window=14, frame=256):
@@ -40,7 +29,7 @@ def both_ways(encoder, x, monkeypatch):
     return own, expected
 
 
-@needs_avx2
+@pytest.mark.usefixtures("avx2")
 @pytest.mark.parametrize(
     ("frame", "batch"), [((256, 256), 1), ((256, 256), 3), ((96, 400), 1), ((368, 224), 2)]
 )
@@ -51,7 +40,7 @@ def test_embedding_is_that_of_pytorch(frame, batch, monkeypatch):
     assert (own - expected).norm() / expected.norm() < 2e-6
 
 
-@needs_avx2
+@pytest.mark.usefixtures("avx2")
 @pytest.mark.parametrize(("dim", "heads", "window"), [(160, 2, 14), (64, 4, 6), (48, 1, 7)])
 def test_embedding_is_that_of_pytorch_for_other_widths(dim, heads, window, monkeypatch):
     x = torch.randn(1, 3, 256, 256, generator=torch.Generator().manual_seed(1))
@@ -59,7 +48,7 @@ def test_embedding_is_that_of_pytorch_for_other_widths(dim, heads, window, monke
     assert (own - expected).norm() / expected.norm() < 2e-6
 
 
-@needs_avx2
+@pytest.mark.usefixtures("avx2")
 def test_result_does_not_depend_on_the_number_of_threads():
     encoder, x = make_encoder(), torch.randn(1, 3, 256, 256)
     before = torch.get_num_threads()
@@ -75,7 +64,7 @@ def test_result_does_not_depend_on_the_number_of_threads():
     assert torch.equal(results[0], results[2])
 
 
-@needs_avx2
+@pytest.mark.usefixtures("avx2")
 def test_changed_weights_are_used():
     encoder, x = make_encoder(), torch.randn(1, 3, 256, 256)
     with torch.inference_mode():
@@ -86,7 +75,7 @@ def test_changed_weights_are_used():
         assert not torch.allclose(before, encoder(x))
 
 
-@needs_avx2
+@pytest.mark.usefixtures("avx2")
 def test_input_is_left_as_it_is():
     blocks, x = list(make_encoder().blocks), torch.randn(1, 16, 16, 96)
     kept = x.clone()
