@@ -14,6 +14,7 @@ from torch.nn import functional
 from sam_plugins.modeling.configs import ViTConfig
 from sam_plugins.modeling.cpu import Linear, by_stripes
 from sam_plugins.modeling.kernels import vit
+from sam_plugins.modeling.kernels.bfloat16 import vit as bfloat16_vit
 from sam_plugins.modeling.layers import MLPBlock, check_frame, neck
 from sam_plugins.modeling.relative_attention import grid_attention
 from sam_plugins.modeling.windows import from_windows, to_windows
@@ -86,6 +87,8 @@ class ImageEncoderViT(nn.Module):
         blocks = cast(list[Block], list(self.blocks))
         if vit.suits(x, blocks):
             x = vit.run_blocks(blocks, x)
+        elif bfloat16_vit.suits(x, blocks):
+            x = bfloat16_vit.run_blocks(blocks, x)
         else:
             for block in blocks:
                 x = block(x)

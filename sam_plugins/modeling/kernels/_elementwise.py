@@ -124,20 +124,25 @@ def add(x, bias, others):
 
 
 @njit(nogil=True, cache=True, fastmath=ANY_ORDER, error_model="numpy")
+def moments(row, eps):
+    """Mean of a row, and the inverse of its standard deviation."""
+    total = _F(0)
+    for i in range(len(row)):
+        total += row[i]
+    mean = total / _F(len(row))
+    squares = _F(0)
+    for i in range(len(row)):
+        squares += (row[i] - mean) * (row[i] - mean)
+    return mean, _F(1) / np.sqrt(squares / _F(len(row)) + _F(eps))
+
+
+@njit(nogil=True, cache=True, fastmath=ANY_ORDER, error_model="numpy")
 def layer_norm(x, weight, bias, eps, out):
     """Normalise each row of ``x`` (rows, D) into ``out``, then scale by a weight and add a bias."""
-    dim = x.shape[1]
     for r in range(len(x)):
         row, normal = x[r], out[r]
-        total = _F(0)
-        for i in range(dim):
-            total += row[i]
-        mean = total / _F(dim)
-        squares = _F(0)
-        for i in range(dim):
-            squares += (row[i] - mean) * (row[i] - mean)
-        scale = _F(1) / np.sqrt(squares / _F(dim) + _F(eps))
-        for i in range(dim):
+        mean, scale = moments(row, eps)
+        for i in range(len(row)):
             normal[i] = (row[i] - mean) * scale * weight[i] + bias[i]
 
 

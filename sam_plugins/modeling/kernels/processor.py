@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import sys
 from functools import cache
 
 import torch
@@ -11,6 +13,10 @@ from sam_plugins.modeling.cpu import runs_eagerly_on_cpu
 
 # As LLVM names them: AMD's with two 256-bit multipliers, which MKL and oneDNN leave partly idle.
 PROCESSORS = ("znver2", "znver3", "znver4")
+
+# Linux on x86-64: a process asks before it uses tiles, whose registers are large (arch_prctl with
+# ARCH_REQ_XCOMP_PERM; Documentation/arch/x86/xstate.rst).
+ARCH_PRCTL, REQUEST_PERMISSION, TILE_DATA = 158, 0x1023, 18
 
 
 @cache
@@ -29,6 +35,48 @@ def suited() -> bool:
         not config.DISABLE_JIT
         and binding.get_host_cpu_name() in PROCESSORS
         and bool(features.get("avx2") and features.get("fma"))
+    )
+
+
+@cache
+def has_tiles() -> bool:
+    """Tell whether this processor multiplies bfloat16 by tiles, and the system lets it.
+
+    Returns
+    -------
+    bool
+    """
+    from llvmlite import binding
+    from numba import config
+
+    features = binding.get_host_cpu_features()
+    return (
+        not config.DISABLE_JIT
+        and bool(features.get("amx-bf16") and features.get("avx512bf16"))
+        and sys.platform == "linux"
+        and ctypes.CDLL(None).syscall(ARCH_PRCTL, REQUEST_PERMISSION, TILE_DATA) == 0
+    )
+
+
+def takes_bfloat16(x: Tensor) -> bool:
+    """Tell whether the kernels for bfloat16 are for a tensor: under autocast to it, on such a CPU.
+
+    Parameters
+    ----------
+    x : Tensor
+        Of any shape.
+
+    Returns
+    -------
+    bool
+        False unless the tensor itself is float32.
+    """
+    return (
+        runs_eagerly_on_cpu(x)
+        and x.dtype == torch.float32
+        and torch.is_autocast_enabled("cpu")
+        and torch.get_autocast_dtype("cpu") == torch.bfloat16
+        and has_tiles()
     )
 
 

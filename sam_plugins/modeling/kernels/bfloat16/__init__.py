@@ -1,0 +1,1 @@
+"""The same for bfloat16, on processors that multiply matrices of it by tiles (AMX)."""

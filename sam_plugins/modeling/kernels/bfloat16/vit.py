@@ -1,0 +1,199 @@
+"""Running the blocks of an image encoder in bfloat16 by compiled kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sam_plugins.modeling.cpu import Linear
+from sam_plugins.modeling.kernels import processor
+from sam_plugins.modeling.kernels.layers import array, norm_parts
+from sam_plugins.modeling.relative_attention import relative_positions
+from sam_plugins.threads import default_threads, share
+
+if TYPE_CHECKING:
+    from sam_plugins.modeling.image_encoder import Attention, Block
+
+# Tokens that are taken through the layers at once, at most: 1.5 MB of ViT-B's hidden layer.
+TOKENS = 256
+# Panels of a weight that are cut at once.
+PANELS = 16
+
+
+def suits(x: Tensor, blocks: Sequence[Block]) -> bool:
+    """Tell whether blocks can be run by the kernels, and on a processor where that is faster.
+
+    Parameters
+    ----------
+    x : Tensor of shape (B, h, w, D)
+        Their input.
+    blocks : sequence of Block
+        Of one encoder.
+
+    Returns
+    -------
+    bool
+        False for anything but float32 weights on a CPU without gradients and under autocast to
+        bfloat16, and for widths that are no multiples of a step.
+    """
+    if not processor.takes_bfloat16(x):
+        return False
+    from sam_plugins.modeling.kernels.bfloat16._blocks import SIDE, STEP
+
+    dim = x.shape[-1]
+    for block in blocks:
+        layers = (block.attn.qkv, block.attn.proj, block.mlp.lin1, block.mlp.lin2)
+        if (
+            any(type(layer) is not Linear for layer in layers)
+            or any(weight.dtype != torch.float32 for weight in block.parameters())
+            or dim % STEP
+            or dim // block.attn.num_heads % SIDE
+            or block.mlp.lin1.out_features % STEP
+        ):
+            return False
+    return True
+
+
+def run_blocks(blocks: Sequence[Block], x: Tensor) -> Tensor:
+    """Run blocks one after the other.
+
+    Parameters
+    ----------
+    blocks : sequence of Block
+        For which `suits` is true.
+    x : Tensor of shape (B, h, w, D)
+        Tokens of grids.
+
+    Returns
+    -------
+    Tensor of the same shape
+        float32, which the sum that blocks add to is kept in.
+    """
+    from sam_plugins.modeling.kernels.bfloat16._attention import filled
+    from sam_plugins.modeling.kernels.bfloat16._blocks import BLOCK, SIDE, STEP
+    from sam_plugins.modeling.kernels.bfloat16._numbers import aligned
+
+    out = torch.empty_like(x, memory_format=torch.contiguous_format)
+    height, width, dim = x.shape[1:]
+    tokens = height * width
+    rows = filled(tokens, BLOCK)
+    grid = aligned((rows, dim), np.float32)
+    qkv = aligned((3 * dim // SIDE, rows, SIDE), np.uint16)
+    attended = aligned((dim // STEP, rows, STEP), np.uint16)
+    attended.fill(0)
+    for image, result in zip(x, out, strict=True):
+        grid[:tokens] = image.reshape(tokens, dim).numpy()
+        grid[tokens:] = 0
+        for block in blocks:
+            _project(block, grid, qkv)
+            _attend(block, (height, width), qkv, attended)
+            _finish(block, grid, attended)
+        result.copy_(torch.from_numpy(grid[:tokens]).view(height, width, dim))
+    return out
+
+
+def _project(block: Block, x: np.ndarray, qkv: np.ndarray) -> None:
+    """Give the queries, keys and values of normalised tokens (N, D): (3 * D / SIDE, N, SIDE)."""
+    from sam_plugins.modeling.kernels.bfloat16 import _rows
+    from sam_plugins.modeling.kernels.bfloat16._blocks import BLOCK, SIDE, STEP
+    from sam_plugins.modeling.kernels.bfloat16._numbers import aligned
+
+    norm, (weight, bias) = norm_parts(block.norm1), _in_panels(block.attn.qkv)
+    parts = _parts(len(x))
+
+    def work(parts: Iterator[tuple[int, int]]) -> None:
+        normal = aligned((x.shape[1] // STEP, TOKENS, STEP), np.uint16)
+        sums = aligned((2, BLOCK, SIDE), np.float32)
+        for first, last in parts:
+            _rows.project(x, first, last, norm, weight, bias, qkv, normal, sums)
+
+    share(parts, work)
+
+
+def _attend(block: Block, grid: tuple[int, int], qkv: np.ndarray, out: np.ndarray) -> None:
+    """Attend within each window, or the whole grid."""
+    from sam_plugins.modeling.kernels.bfloat16 import _attention
+    from sam_plugins.modeling.kernels.bfloat16._blocks import SIDE
+
+    heads, side = block.attn.num_heads, block.window_size
+    height, width = (side, side) if side else grid
+    positions_h, positions_w = _positions(block.attn, height, width)
+    # What the tokens of zeros are projected to that a grid is padded with.
+    bias = block.attn.qkv.bias.bfloat16().view(torch.int16)
+    fill = array(bias).view(np.uint16).reshape(-1, SIDE)
+
+    def work(jobs: Iterator[tuple[int, int, int]]) -> None:
+        scratch = _attention.make_scratch(height, width, len(qkv) // (3 * heads) * SIDE)
+        for top, left, head in jobs:
+            window = (top, left, height, width)
+            _attention.attend(
+                qkv, heads, head, grid, window, fill, positions_h, positions_w, out, scratch
+            )
+
+    tops, lefts = range(0, grid[0], height), range(0, grid[1], width)
+    share(((top, left, head) for top in tops for left in lefts for head in range(heads)), work)
+
+
+def _finish(block: Block, x: np.ndarray, attended: np.ndarray) -> None:
+    """Add the projected attention and the MLP to tokens (N, D)."""
+    from sam_plugins.modeling.kernels.bfloat16 import _rows
+    from sam_plugins.modeling.kernels.bfloat16._blocks import BLOCK, SIDE, STEP
+    from sam_plugins.modeling.kernels.bfloat16._numbers import aligned
+
+    projection, norm = _in_panels(block.attn.proj), norm_parts(block.norm2)
+    mlp = (*_in_panels(block.mlp.lin1), *_in_panels(block.mlp.lin2))
+
+    def work(parts: Iterator[tuple[int, int]]) -> None:
+        scratch = (
+            aligned((x.shape[1] // STEP, TOKENS, STEP), np.uint16),
+            aligned((len(mlp[1]) // STEP, TOKENS, STEP), np.uint16),
+            aligned((2, BLOCK, SIDE), np.float32),
+        )
+        for first, last in parts:
+            _rows.finish(x, first, last, attended, projection, norm, mlp, scratch)
+
+    share(_parts(len(x)), work)
+
+
+def _parts(tokens: int) -> list[tuple[int, int]]:
+    """Cut tokens into parts of up to `TOKENS`, whole blocks, about as many for each thread."""
+    from sam_plugins.modeling.kernels.bfloat16._blocks import BLOCK
+
+    blocks, threads, most = tokens // BLOCK, default_threads(), TOKENS // BLOCK
+    count = min(blocks, threads * -(-blocks // (threads * most)))
+    edges = [blocks * number // count * BLOCK for number in range(count + 1)]
+    return list(pairwise(edges))
+
+
+def _in_panels(layer: Linear) -> tuple[np.ndarray, np.ndarray]:
+    """Weight of a layer in panels (out / SIDE, in / PAIR, SIDE), and its bias."""
+    from sam_plugins.modeling.kernels.bfloat16._blocks import PAIR, SIDE
+    from sam_plugins.modeling.kernels.bfloat16._numbers import aligned, pack
+
+    weight = array(layer.weight)
+    panels = aligned((len(weight) // SIDE, weight.shape[1] // PAIR, SIDE), np.uint32)
+
+    def work(starts: Iterator[int]) -> None:
+        for first in starts:
+            pack(weight, first, min(len(panels), first + PANELS), panels)
+
+    share(range(0, len(panels), PANELS), work)
+    return panels, array(layer.bias)
+
+
+def _positions(attention: Attention, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    from sam_plugins.modeling.kernels._elementwise import LOG2_E
+    from sam_plugins.modeling.kernels.bfloat16._attention import filled
+    from sam_plugins.modeling.kernels.bfloat16._blocks import BLOCK, STEP
+    from sam_plugins.modeling.kernels.bfloat16._numbers import in_panels
+
+    def of(table: Tensor, size: int) -> np.ndarray:
+        embeddings = array(relative_positions(table, size)) * LOG2_E
+        return in_panels(embeddings, filled(size, BLOCK), filled(table.shape[1], STEP))
+
+    return of(attention.rel_pos_h, height), of(attention.rel_pos_w, width)
