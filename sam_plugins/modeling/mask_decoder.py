@@ -15,6 +15,7 @@ from sam_plugins.modeling.cpu import linear, runs_eagerly_on_cpu
 from sam_plugins.modeling.image_side import ImageSide, few
 from sam_plugins.modeling.kernels import upscaling as compiled
 from sam_plugins.modeling.kernels.activations import own_gelu
+from sam_plugins.modeling.kernels.bfloat16 import upscaling as compiled_bfloat16
 from sam_plugins.modeling.layers import MLP, LayerNorm2d
 from sam_plugins.modeling.two_way_transformer import TwoWayTransformer
 
@@ -215,6 +216,9 @@ class MaskDecoder(nn.Module):
         if upscaling == keys.dtype and compiled.suits(keys, weights):
             layers = cast(_Upscaling, tuple(self.output_upscaling))
             return compiled.upscale(keys, grid, layers, weights), iou
+        if upscaling == torch.bfloat16 and compiled_bfloat16.suits(keys, weights):
+            layers = cast(_Upscaling, tuple(self.output_upscaling))
+            return compiled_bfloat16.upscale(keys, grid, layers, weights), iou
         masks = _per_mask(self._upscale(keys.to(upscaling)), weights.to(upscaling))
         return _in_place(masks.to(weights.dtype), grid), iou
 

@@ -15,6 +15,8 @@ from sam_plugins.modeling.cpu import Linear, by_stripes, runs_eagerly_on_cpu
 from sam_plugins.modeling.kernels import layers
 from sam_plugins.modeling.kernels import tiny_vit as kernels
 from sam_plugins.modeling.kernels.activations import own_gelu
+from sam_plugins.modeling.kernels.bfloat16 import layers as bfloat16_layers
+from sam_plugins.modeling.kernels.bfloat16 import tiny_vit as bfloat16_kernels
 from sam_plugins.modeling.layers import check_frame, neck
 from sam_plugins.modeling.tiny_vit_convolutions import (
     EXPANSION,
@@ -185,12 +187,16 @@ class TinyViTBlock(nn.Module):
         attention, bias = self.attn, self.attn.bias()
         if layers.suits(rows, attention.norm, attention.qkv, attention.proj):
             rows = kernels.with_attention(attention, rows, bias)
+        elif bfloat16_layers.suits(rows, attention.norm, attention.qkv, attention.proj):
+            rows = bfloat16_kernels.with_attention(attention, rows, bias)
         else:
             rows = by_stripes(lambda part: part + attention(part, bias), rows, self.window_size)
         x = self.local_conv(rows.permute(0, 3, 1, 2))  # (B, C, h, w)
         rows, mlp = x.permute(0, 2, 3, 1), self.mlp  # (B, h, w, C)
         if layers.suits(rows, mlp.norm, mlp.fc1, mlp.fc2):
             rows = layers.with_mlp(rows, mlp.norm, mlp.fc1, mlp.fc2)
+        elif bfloat16_layers.suits(rows, mlp.norm, mlp.fc1, mlp.fc2):
+            rows = bfloat16_layers.with_mlp(rows, mlp.norm, mlp.fc1, mlp.fc2)
         else:
             rows = by_stripes(self._mlp, rows, self.window_size)
         return rows.permute(0, 3, 1, 2)  # (B, C, h, w)

@@ -1,6 +1,6 @@
 """What is done to each number or row, in loops that become vector instructions.
 
-Sums and maxima may be taken in any order there; the exponential must be computed as it is written.
+Sums may be taken in any order there.
 """
 
 from __future__ import annotations
@@ -8,20 +8,10 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from sam_plugins.modeling.kernels._tiles import scaled_by_bits
-
 AS_WRITTEN = {"contract"}
-# Not without infinities: what fills a panel of keys is minus infinity.
 ANY_ORDER = {"contract", "reassoc", "nnan", "nsz", "arcp"}
 _F = np.float32
 
-# Added and subtracted, it rounds a float32 to an integer, which is left in the lowest bits.
-ROUNDING = _F(1.5 * 2**23)
-LOG2_E = _F(np.log2(np.e))
-# log(2) in two parts, the first of which has so few digits that its multiples are exact.
-LN2_HIGH, LN2_LOW = _F(0.693359375), _F(np.log(2) - 0.693359375)
-# Below, float32 has no full precision: the result is as good as 0.
-LOWEST = _F(-87)
 # erf(x / sqrt(2)) / x for x from 0 to where it is 1, as a polynomial of the square of x, scaled to
 # -1 to 1: least squares at Chebyshev's points, weighed by x.
 END_OF_ERF = 5.6
@@ -34,28 +24,6 @@ ERF = tuple(
         +1.54514180e-3, -1.35986030e-3, +1.70293940e-3, -6.32155105e-4,
     )
 )  # fmt: skip
-
-
-@njit(inline="always", fastmath=AS_WRITTEN)
-def exp(x):
-    """Exponential of a number that is 0 or less, to 2e-7 of it; at least that of `LOWEST`.
-
-    Two to a whole power, times the series of the rest to the sixth power, whose coefficients are
-    moved to spread its error (Cephes, expf).
-    """
-    x = max(x, LOWEST)
-    rounded = x * LOG2_E + ROUNDING
-    whole = rounded - ROUNDING
-    rest = x - whole * LN2_HIGH
-    rest = rest - whole * LN2_LOW
-    series = _F(1.9875691500e-4)
-    series = series * rest + _F(1.3981999507e-3)
-    series = series * rest + _F(8.3334519073e-3)
-    series = series * rest + _F(4.1665795894e-2)
-    series = series * rest + _F(1.6666665459e-1)
-    series = series * rest + _F(5.0000001201e-1)
-    series = series * (rest * rest) + rest + _F(1)
-    return scaled_by_bits(series, rounded)
 
 
 @njit(inline="always", fastmath=AS_WRITTEN)
@@ -144,28 +112,3 @@ def layer_norm(x, weight, bias, eps, out):
         mean, scale = moments(row, eps)
         for i in range(len(row)):
             normal[i] = (row[i] - mean) * scale * weight[i] + bias[i]
-
-
-@njit(nogil=True, cache=True, fastmath=ANY_ORDER)
-def largest(row):
-    """Largest number of a row."""
-    most = row[0]
-    for i in range(1, len(row)):
-        most = max(most, row[i])
-    return most
-
-
-@njit(nogil=True, cache=True, fastmath=AS_WRITTEN)
-def exp_below(row, most):
-    """Replace each number of a row by the exponential of it less the largest."""
-    for i in range(len(row)):
-        row[i] = exp(row[i] - most)
-
-
-@njit(nogil=True, cache=True, fastmath=ANY_ORDER)
-def total(row):
-    """Sum of a row."""
-    result = _F(0)
-    for i in range(len(row)):
-        result += row[i]
-    return result

@@ -64,7 +64,7 @@ def multiply(a, first, rows, panels, out, out_first):
         for start in range(0, rows, ROWS):
             row = min(start, rows - ROWS)
             multiply_tile(
-                a, (first + row) * depth, depth, 1,
+                a, (first + row) * depth, depth,
                 panels, panel * depth * COLUMNS, COLUMNS,
                 out, base + row * width, width,
                 depth,

@@ -48,12 +48,23 @@ def upscale(first, last, x, width, first_layer, norm, second_layer, weights, mas
     gelu_of_sum(finest[0, : 4 * tokens], second_layer[1])
     pixels = finest.reshape((16 * finest.shape[1] // 4, finest.shape[2] // 4))
     multiply(pixels, 0, 16 * tokens, weights, logits, 0)
-    _place(first, tokens, width, logits[0], masks)
+    place(first, tokens, width, logits[0], masks)
 
 
 @njit(nogil=True, cache=True)
-def _place(first, tokens, width, logits, masks):
-    """Put logits in their places, which come 2 x 2 by 2 x 2 in each token."""
+def place(first, tokens, width, logits, masks):
+    """Put logits in their places, which come 2 x 2 by 2 x 2 in each token.
+
+    Parameters
+    ----------
+    first, tokens : int
+        The first image token, and how many.
+    width : int
+        Tokens to a row of the image.
+    logits : ndarray of shape (16 * tokens or more, K or more), float32
+    masks : ndarray of shape (K, 4 * h, 4 * w), float32
+        Receives them.
+    """
     for token in range(tokens):
         top, left = 4 * ((first + token) // width), 4 * ((first + token) % width)
         for mask in range(len(masks)):

@@ -7,7 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from sam_plugins.modeling.kernels._elementwise import exp_below, largest, total
+from sam_plugins.modeling.kernels._memory import aligned
+from sam_plugins.modeling.kernels._softmax import LOG2_E, share_line, weigh_line
 from sam_plugins.modeling.kernels._tiles import COLUMNS, ROWS, multiply_tile
 
 
@@ -19,6 +20,8 @@ class Scratch(NamedTuple):
     values: np.ndarray  # (panels * COLUMNS, d)
     weights: np.ndarray  # (N, filled up, panels * COLUMNS)
     sums: np.ndarray  # (N, filled up, d)
+    totals: np.ndarray  # (N,)
+    nothing: np.ndarray  # (1,)
 
 
 def make_scratch(tokens: int, head_dim: int) -> Scratch:
@@ -30,9 +33,13 @@ def make_scratch(tokens: int, head_dim: int) -> Scratch:
         (columns, head_dim),
         (rows, columns),
         (rows, head_dim),
+        (tokens,),
+        (1,),
     )
-    # Zeros, because what fills tiles and panels is multiplied as well.
-    return Scratch(*(np.zeros(shape, np.float32) for shape in shapes))
+    scratch = Scratch(*(aligned(shape, np.float32) for shape in shapes))
+    for array in scratch:
+        array.fill(0)  # what fills tiles and panels is multiplied as well
+    return scratch
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -52,33 +59,36 @@ def attend_in_row(qkv, head, grid, top, side, fill, bias, out, scratch):
     fill : ndarray of shape (3 * heads, d), float32
         Query, key and value where the grid has no token.
     bias : ndarray of shape (heads, side ** 2, panels * COLUMNS), float32
-        Added to the weights; minus infinity beyond the tokens.
+        Added to the weights, times the logarithm of e to base 2; minus infinity beyond the tokens.
     out : ndarray of shape (N, heads * d), float32
         Receives the head's part of each token.
     scratch : Scratch
         For windows of this size.
     """
-    queries, keys, values, weights, sums = scratch
+    queries, keys, values, weights, sums, totals, nothing = scratch
     d, columns, tokens = queries.shape[1], weights.shape[1], side * side
+    scale = LOG2_E / np.sqrt(np.float32(d))
     for left in range(0, grid[1], side):
         _gather(qkv, head, grid, (top, left, side), fill, scratch)
         for row in range(0, tokens, ROWS):
             for panel in range(len(keys)):
                 multiply_tile(
-                    queries, row * d, d, 1,
+                    queries, row * d, d,
                     keys, panel * d * COLUMNS, COLUMNS,
                     weights, row * columns + panel * COLUMNS, columns,
                     d,
                 )  # fmt: skip
         for token in range(tokens):
-            row, added = weights[token], bias[head, token]
-            for i in range(columns):
-                row[i] += added[i]
-            exp_below(row, largest(row))
+            start = token * columns
+            most = weigh_line(
+                weights, start, 1, columns, scale,
+                nothing, 0, bias, (head * tokens + token) * columns, -np.float32(np.inf),
+            )  # fmt: skip
+            totals[token] = share_line(weights, start, columns, most)
         for row in range(0, tokens, ROWS):
             for part in range(0, d, COLUMNS):
                 multiply_tile(
-                    weights, row * columns, columns, 1,
+                    weights, row * columns, columns,
                     values, part, d,
                     sums, row * d + part, d,
                     tokens,
@@ -86,17 +96,16 @@ def attend_in_row(qkv, head, grid, top, side, fill, bias, out, scratch):
         for token in range(tokens):
             y, x = top + token // side, left + token % side
             if y < grid[0] and x < grid[1]:
-                share = np.float32(1) / total(weights[token])
+                share = np.float32(1) / totals[token]
                 for i in range(d):
                     out[y * grid[1] + x, head * d + i] = sums[token, i] * share
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, cache=True)
 def _gather(qkv, head, grid, window, fill, scratch):
-    """Copy a window's queries, scaled, and its values, and its keys into panels."""
+    """Copy a window's queries and values, and its keys into panels."""
     top, left, side = window
     d = qkv.shape[2]
-    scale = np.float32(1) / np.sqrt(np.float32(d))
     for token in range(side * side):
         y, x = top + token // side, left + token % side
         place = y * grid[1] + x
@@ -106,7 +115,7 @@ def _gather(qkv, head, grid, window, fill, scratch):
         value = qkv[3 * head + 2, place] if inside else fill[3 * head + 2]
         panel, column = token // COLUMNS, token % COLUMNS
         for i in range(d):
-            scratch.queries[token, i] = query[i] * scale
+            scratch.queries[token, i] = query[i]
         for i in range(d):
             scratch.values[token, i] = value[i]
         for i in range(d):

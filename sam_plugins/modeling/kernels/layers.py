@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from sam_plugins.modeling.cpu import Linear
 from sam_plugins.modeling.kernels import processor
+from sam_plugins.modeling.kernels._memory import aligned
 from sam_plugins.threads import default_threads, share
 
 # Tokens that are taken through the layers at once, at most: 3 MB of ViT-B's hidden layer; and at
@@ -67,7 +68,7 @@ def project(x: np.ndarray, norm: nn.LayerNorm, layer: Linear, out: np.ndarray) -
     bias = bias.reshape(len(out), -1)  # (3 * heads, d)
 
     def work(parts: Iterator[tuple[int, int]]) -> None:
-        normal = np.empty((1, TOKENS, x.shape[1]), np.float32)
+        normal = aligned((1, TOKENS, x.shape[1]), np.float32)
         for first, last in parts:
             _rows.project(x, first, last, of_norm, weight, bias, out, normal)
 
@@ -96,7 +97,7 @@ def with_mlp(x: Tensor, norm: nn.LayerNorm, first: Linear, second: Linear) -> Te
     of_norm, widths = norm_parts(norm), (x.shape[-1], x.shape[-1], len(layers[1]))
 
     def work(parts: Iterator[tuple[int, int]]) -> None:
-        scratch = tuple(np.empty((1, TOKENS, width), np.float32) for width in widths)
+        scratch = tuple(aligned((1, TOKENS, width), np.float32) for width in widths)
         for start, end in parts:
             _rows.add_mlp(tokens, start, end, of_norm, layers, scratch)
 
@@ -139,7 +140,7 @@ def layer_in_panels(layer: Linear) -> tuple[np.ndarray, np.ndarray]:
     from sam_plugins.modeling.kernels._tiles import COLUMNS
 
     weight = array(layer.weight)
-    panels = np.empty((len(weight) // COLUMNS, weight.shape[1], COLUMNS), np.float32)
+    panels = aligned((len(weight) // COLUMNS, weight.shape[1], COLUMNS), np.float32)
 
     def work(starts: Iterator[int]) -> None:
         for first in starts:

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from sam_plugins.modeling.cpu import runs_eagerly_on_cpu
 
-# As LLVM names them: AMD's with two 256-bit multipliers, which MKL and oneDNN leave partly idle.
-PROCESSORS = ("znver2", "znver3", "znver4")
+# As LLVM names them: AMD's with two 256-bit multipliers, which MKL and oneDNN leave partly idle,
+# and Intel's with tiles, where MKL is as fast, but what lies between products leaves the caches.
+PROCESSORS = ("znver2", "znver3", "znver4", "sapphirerapids", "emeraldrapids")
 
 # Linux on x86-64: a process asks before it uses tiles, whose registers are large (arch_prctl with
 # ARCH_REQ_XCOMP_PERM; Documentation/arch/x86/xstate.rst).
@@ -69,11 +70,11 @@ def takes_bfloat16(x: Tensor) -> bool:
     Returns
     -------
     bool
-        False unless the tensor itself is float32.
+        False unless the tensor itself is float32 or bfloat16.
     """
     return (
         runs_eagerly_on_cpu(x)
-        and x.dtype == torch.float32
+        and x.dtype in (torch.float32, torch.bfloat16)
         and torch.is_autocast_enabled("cpu")
         and torch.get_autocast_dtype("cpu") == torch.bfloat16
         and has_tiles()

@@ -43,6 +43,7 @@ def with_attention(attention: WindowAttention, x: Tensor, bias: Tensor) -> Tenso
     -------
     Tensor of the same shape
     """
+    from sam_plugins.modeling.kernels._softmax import LOG2_E
     from sam_plugins.modeling.kernels._tiles import COLUMNS
 
     out = x.contiguous().clone()
@@ -51,7 +52,8 @@ def with_attention(attention: WindowAttention, x: Tensor, bias: Tensor) -> Tenso
     # What the tokens of zeros become that a grid is padded with.
     padding = attention.qkv(attention.norm(x.new_zeros(1, dim)))
     fill = array(padding).reshape(3 * heads, -1)
-    filled = array(functional.pad(bias[0], (0, -count % COLUMNS), value=-torch.inf))
+    logarithms = bias[0] * float(LOG2_E)
+    filled = array(functional.pad(logarithms, (0, -count % COLUMNS), value=-torch.inf))
     qkv = np.empty((3 * heads, height * width, fill.shape[1]), np.float32)
     attended = np.empty((height * width, heads * fill.shape[1]), np.float32)
     projection = layer_in_panels(attention.proj)

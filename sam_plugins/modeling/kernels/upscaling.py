@@ -70,10 +70,12 @@ def upscale(keys: Tensor, grid: tuple[int, int], layers: Layers, weights: Tensor
     (height, width), at_once = grid, _upscaling.TOKENS
     first, norm, _, second, _ = layers
     source, channels = keys[0].numpy(), keys.shape[2]
-    bias = array(norm.bias)
-    scale = (array(norm.weight), bias, np.zeros_like(bias), norm.eps)
     of_masks = in_panels(array(weights[0]))  # (1, C / 8, COLUMNS)
-    convolutions = [_convolution(layer) for layer in (first, second)]
+    convolutions = []
+    for layer in (first, second):
+        weight, bias = convolution(layer)
+        convolutions.append((in_panels(weight), bias))
+    scale = norm_of(norm)
     masks = torch.empty(1, weights.shape[1], 4 * height, 4 * width)
     out = masks[0].numpy()
     count = -(-len(source) // at_once)
@@ -92,9 +94,34 @@ def upscale(keys: Tensor, grid: tuple[int, int], layers: Layers, weights: Tensor
     return masks
 
 
-def _convolution(layer: nn.ConvTranspose2d) -> tuple[np.ndarray, np.ndarray]:
-    """Weight of a 2 x 2 transposed convolution, pixels with their channels, and biases."""
-    from sam_plugins.modeling.kernels._products import in_panels
+def convolution(layer: nn.ConvTranspose2d) -> tuple[np.ndarray, np.ndarray]:
+    """Give a 2 x 2 transposed convolution as a linear layer.
 
+    Parameters
+    ----------
+    layer : nn.ConvTranspose2d
+
+    Returns
+    -------
+    weight : ndarray of shape (2 * 2 * out, in), float32
+        Pixels with their channels.
+    bias : ndarray of shape (2 * 2 * out,), float32
+    """
     weight = layer.weight.permute(2, 3, 1, 0).flatten(0, 2)  # (2 * 2 * out, in)
-    return in_panels(array(weight)), array(cast(Tensor, layer.bias).repeat(4))
+    return array(weight), array(cast(Tensor, layer.bias).repeat(4))
+
+
+def norm_of(norm: LayerNorm2d) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
+    """Give a norm's weight, bias, as many zeros, and epsilon.
+
+    Parameters
+    ----------
+    norm : LayerNorm2d
+
+    Returns
+    -------
+    weight, bias, zeros : ndarray of shape (C,), float32
+    eps : float
+    """
+    bias = array(norm.bias)
+    return array(norm.weight), bias, np.zeros_like(bias), norm.eps

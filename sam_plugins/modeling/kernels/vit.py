@@ -11,6 +11,7 @@ from torch import Tensor
 
 from sam_plugins.modeling.cpu import Linear
 from sam_plugins.modeling.kernels import processor
+from sam_plugins.modeling.kernels._memory import aligned
 from sam_plugins.modeling.kernels.layers import (
     TOKENS,
     array,
@@ -40,22 +41,21 @@ def suits(x: Tensor, blocks: Sequence[Block]) -> bool:
     -------
     bool
         False for anything but plain float32 weights on a CPU without gradients, for widths that
-        are no multiples of a panel, and for grids and windows that are smaller than a tile.
+        are no multiples of a panel, and for grids of fewer tokens than a tile has rows.
     """
     if not processor.takes(x):
         return False
     from sam_plugins.modeling.kernels._tiles import COLUMNS, ROWS
 
-    if min(x.shape[1:3]) < ROWS:
+    if x.shape[1] * x.shape[2] < ROWS:
         return False
     for block in blocks:
         layers = (block.attn.qkv, block.attn.proj, block.mlp.lin1, block.mlp.lin2)
-        widths = (x.shape[-1] // block.attn.num_heads, block.mlp.lin1.out_features)
+        widths = (x.shape[-1], block.mlp.lin1.out_features)
         if (
             any(type(layer) is not Linear for layer in layers)
             or any(weight.dtype != torch.float32 for weight in block.parameters())
             or any(width % COLUMNS for width in widths)
-            or 0 < block.window_size < ROWS
         ):
             return False
     return True
@@ -81,34 +81,36 @@ def run_blocks(blocks: Sequence[Block], x: Tensor) -> Tensor:
     nothing is kept that could become stale.
     """
     out = x.contiguous().clone()
-    heads, (height, width, dim) = blocks[0].attn.num_heads, x.shape[1:]
+    height, width, dim = x.shape[1:]
     tokens = height * width
-    qkv = np.empty((3 * heads, tokens, dim // heads), np.float32)
-    attended = np.empty((tokens, dim), np.float32)
+    qkv = aligned((1, tokens, 3 * dim), np.float32)
+    attended = aligned((tokens, dim), np.float32)
     for image in out:
         grid = image.view(1, tokens, dim).numpy()
         for block in blocks:
             project(grid[0], block.norm1, block.attn.qkv, qkv)
-            _attend(block, (height, width), qkv, attended)
+            _attend(block.attn, (height, width), qkv[0], attended)
             _finish(block, grid, attended)
     return out
 
 
-def _attend(block: Block, grid: tuple[int, int], qkv: np.ndarray, out: np.ndarray) -> None:
-    """Attend within each window, or the whole grid: (3 * heads, N, d) to (N, D)."""
+def _attend(attention: Attention, grid: tuple[int, int], qkv: np.ndarray, out: np.ndarray) -> None:
+    """Attend within each window, or the whole grid: (N, 3 * D) to (N, D)."""
     from sam_plugins.modeling.kernels import _attention
 
-    heads, side = len(qkv) // 3, block.window_size
+    heads, side = attention.num_heads, attention.window_size
     height, width = (side, side) if side else grid
-    positions_h, positions_w = _positions(block.attn, height, width)
+    positions_h, positions_w = _positions(attention, height, width)
     # What the tokens of zeros are projected to that a grid is padded with.
-    fill = array(block.attn.qkv.bias).reshape(len(qkv), -1)
+    fill = array(attention.qkv.bias)
 
     def work(jobs: Iterator[tuple[int, int, int]]) -> None:
-        scratch = _attention.make_scratch(height, width, qkv.shape[2])
+        scratch = _attention.make_scratch(height, width, out.shape[1] // heads)
         for top, left, head in jobs:
             window = (top, left, height, width)
-            _attention.attend(qkv, head, grid, window, fill, positions_h, positions_w, out, scratch)
+            _attention.attend(
+                qkv, heads, head, grid, window, fill, positions_h, positions_w, out, scratch
+            )
 
     tops, lefts = range(0, grid[0], height), range(0, grid[1], width)
     share(((top, left, head) for top in tops for left in lefts for head in range(heads)), work)
@@ -124,7 +126,7 @@ def _finish(block: Block, x: np.ndarray, attended: np.ndarray) -> None:
     widths = (dim, dim, len(mlp[1]))
 
     def work(parts: Iterator[tuple[int, int]]) -> None:
-        scratch = tuple(np.empty((1, TOKENS, width), np.float32) for width in widths)
+        scratch = tuple(aligned((1, TOKENS, width), np.float32) for width in widths)
         for first, last in parts:
             _rows.finish(x, first, last, attended, projection, norm, mlp, scratch)
 
@@ -133,8 +135,9 @@ def _finish(block: Block, x: np.ndarray, attended: np.ndarray) -> None:
 
 def _positions(attention: Attention, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
     from sam_plugins.modeling.kernels._products import in_panels
+    from sam_plugins.modeling.kernels._softmax import LOG2_E
 
-    return (
-        in_panels(array(relative_positions(attention.rel_pos_h, height))),
-        in_panels(array(relative_positions(attention.rel_pos_w, width))),
-    )
+    def of(table: Tensor, size: int) -> np.ndarray:
+        return in_panels(array(relative_positions(table, size)) * LOG2_E)
+
+    return of(attention.rel_pos_h, height), of(attention.rel_pos_w, width)

@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from numba import njit
 from torch.nn import functional
 
-from sam_plugins.modeling.kernels import _attention, _elementwise, _products, _tiles
+from sam_plugins.modeling.kernels import _attention, _elementwise, _products, _softmax, _tiles
+from sam_plugins.modeling.kernels._vectors import LANES
 from sam_plugins.modeling.relative_attention import grid_attention, relative_positions
 
 pytestmark = pytest.mark.usefixtures("avx2")
@@ -15,8 +17,8 @@ def normal(*shape, seed=0):
     return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
 
 
-@pytest.mark.parametrize("rows", [6, 7, 11, 12, 50])
-@pytest.mark.parametrize(("depth", "groups", "width"), [(1, 1, 16), (37, 2, 32), (64, 3, 16)])
+@pytest.mark.parametrize("rows", [12, 13, 17, 23, 50])
+@pytest.mark.parametrize(("depth", "groups", "width"), [(1, 1, 32), (37, 2, 64), (64, 3, 32)])
 def test_products_are_those_of_numpy(rows, depth, groups, width):
     a, weight = normal(rows + 5, depth), normal(groups * width, depth, seed=1)
     panels = np.empty((groups * width // _tiles.COLUMNS, depth, _tiles.COLUMNS), np.float32)
@@ -32,23 +34,50 @@ def test_products_are_those_of_numpy(rows, depth, groups, width):
 
 def test_panels_are_filled_up_with_zeros():
     panels = _products.in_panels(normal(2, 20, 3))
-    assert panels.shape == (2, 2, 3, 16)
-    assert not panels[:, 1, :, 4:].any()
-    assert panels[:, 1, :, :4].all()
+    count = -(-20 // _tiles.COLUMNS)
+    assert panels.shape == (2, count, 3, _tiles.COLUMNS)
+    columns = panels.swapaxes(2, 3).reshape(2, -1, 3)
+    assert columns[:, :20].all()
+    assert not columns[:, 20:].any()
 
 
-def test_exponential_is_exact_to_its_last_digits():
-    below = -np.geomspace(1e-8, 86.9, 100_001, dtype=np.float32)
-    found = below.copy()
-    _elementwise.exp_below(found, np.float32(0))
-    np.testing.assert_allclose(found, np.exp(below.astype(np.float64)), rtol=2e-7)
+@njit
+def shares_of(weights, most):
+    return _softmax.share_line(weights, 0, len(weights), most)
 
 
-def test_what_is_far_below_has_no_weight():
-    found = np.array([0, -87, -88, -1e30, -np.inf], np.float32)
-    _elementwise.exp_below(found, np.float32(0))
-    assert found[0] == 1
-    assert (found[1:] < 2e-38).all()
+def test_powers_are_exact_to_their_last_digits():
+    weights = -np.geomspace(1e-8, 125, 2**16, dtype=np.float32)
+    found = weights.copy()
+    sum_of_all = shares_of(found, np.float32(0))
+    expected = np.exp2(weights.astype(np.float64))
+    np.testing.assert_allclose(found, expected, rtol=2e-7)
+    assert sum_of_all == pytest.approx(expected.sum(), rel=1e-5)
+
+
+def test_what_is_far_below_has_no_share():
+    weights = np.full(32, -np.inf, np.float32)
+    weights[:5] = 7, -120, -130, -1e30, 6
+    assert shares_of(weights, np.float32(7)) == 1.5
+    assert weights[0] == 1
+    assert weights[4] == 0.5
+    assert (weights[[1, 2, 3, *range(5, 32)]] < 2e-38).all()
+
+
+@pytest.mark.parametrize("vectors", [1, 3])
+def test_weights_are_scaled_and_their_largest_is_known(vectors):
+    @njit
+    def run(weights, scale, bias_h, bias_w, most):
+        rows, wide = len(bias_h) - 1, len(bias_w) - 4
+        return _softmax.weigh_line(weights, 2, rows, wide, scale, bias_h, 1, bias_w, 4, most)
+
+    wide = vectors * LANES
+    weights, bias_h, bias_w = normal(2 + 3 * wide), normal(4, seed=1), normal(4 + wide, seed=2)
+    expected = weights[2:].reshape(3, wide) * 0.3 + bias_h[1:, None] + bias_w[4:]
+    most = run(weights, np.float32(0.3), bias_h, bias_w, np.float32(-np.inf))
+    np.testing.assert_allclose(weights[2:].reshape(3, wide), expected, atol=1e-6)
+    assert most == weights[2:].max()
+    assert run(weights, np.float32(0.3), bias_h, bias_w, np.float32(99)) == 99
 
 
 def test_gelu_of_a_sum_is_that_of_pytorch():
@@ -72,34 +101,35 @@ def test_layer_norm_is_that_of_pytorch():
     [
         ((9, 40), (0, 0, 9, 40)),  # more keys than are weighed at once, in panels that are not full
         ((64, 16), (0, 0, 64, 16)),
+        ((31, 20), (0, 0, 31, 20)),
         ((10, 9), (0, 0, 14, 14)),  # reaches over the grid
         ((20, 30), (14, 14, 14, 14)),
+        ((5, 3), (0, 0, 5, 3)),  # smaller than a tile
     ],
 )
+@pytest.mark.parametrize("d", [32, 40])
 # Large weights, one of which takes all, are rounded themselves.
 @pytest.mark.parametrize(("factor", "allowed"), [(1, 2e-5), (10, 2e-3)])
-def test_attention_is_that_of_the_formula(grid, window, factor, allowed):
-    heads, d, (top, left, height, width) = 2, 32, window
-    qkv = normal(3 * heads, grid[0] * grid[1], d) * np.float32(factor)
-    fill = normal(3 * heads, d, seed=1)
+def test_attention_is_that_of_the_formula(grid, window, d, factor, allowed):
+    heads, (top, left, height, width) = 2, window
+    qkv = normal(grid[0] * grid[1], 3 * heads * d) * np.float32(factor)
+    fill = normal(3 * heads * d, seed=1)
     table_h, table_w = normal(2 * height - 1, d, seed=2), normal(2 * width - 1, d, seed=3)
     tables = [torch.from_numpy(table) for table in (table_h, table_w)]
     positions = [
-        _products.in_panels(relative_positions(table, side).numpy())
+        _products.in_panels(relative_positions(table, side).numpy() * _softmax.LOG2_E)
         for table, side in zip(tables, (height, width), strict=True)
     ]
-    padded = np.empty((3 * heads, top + height, left + width, d), np.float32)
-    padded[:] = fill[:, None, None]
+    padded = np.empty((top + height, left + width, 3 * heads * d), np.float32)
+    padded[:] = fill
     rows, columns = min(grid[0], top + height), min(grid[1], left + width)
-    inside = qkv.reshape(3 * heads, *grid, d)[:, :rows, :columns]
-    padded[:, :rows, :columns] = inside
-    part = torch.from_numpy(padded[:, top:, left:].reshape(3, heads, height, width, d))
-    channels_last = part.permute(2, 3, 0, 1, 4).reshape(1, height, width, -1)
-    expected = grid_attention(channels_last.double(), heads, *(x.double() for x in tables))[0]
+    padded[:rows, :columns] = qkv.reshape(*grid, -1)[:rows, :columns]
+    part = torch.from_numpy(padded[top:, left:].astype(np.float64))[None]
+    expected = grid_attention(part, heads, *(x.double() for x in tables))[0]
     out = np.full((grid[0] * grid[1], heads * d), np.nan, np.float32)
     scratch = _attention.make_scratch(height, width, d)
     for head in range(heads):
-        _attention.attend(qkv, head, grid, window, fill, *positions, out, scratch)
+        _attention.attend(qkv, heads, head, grid, window, fill, *positions, out, scratch)
     found = out.reshape(*grid, -1)[top:rows, left:columns]
     np.testing.assert_allclose(found, expected[: rows - top, : columns - left], atol=allowed)
     untouched = np.ones(grid, bool)

@@ -12,7 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from sam_plugins.modeling.kernels._elementwise import LOG2_E
+from sam_plugins.modeling.kernels._memory import aligned
+from sam_plugins.modeling.kernels._softmax import LOG2_E, share_rounded_line, weigh_line
 from sam_plugins.modeling.kernels.bfloat16._blocks import (
     BLOCK,
     PAIR,
@@ -23,8 +24,7 @@ from sam_plugins.modeling.kernels.bfloat16._blocks import (
     multiply_block,
     open_tiles,
 )
-from sam_plugins.modeling.kernels.bfloat16._numbers import aligned, joined, rounded
-from sam_plugins.modeling.kernels.bfloat16._softmax import share_line, weigh_line
+from sam_plugins.modeling.kernels.bfloat16._numbers import joined, rounded
 
 # Queries that are weighed at once, a multiple of BLOCK, and the keys about: 128 kB of weights.
 QUERIES, KEYS = 64, 512
@@ -123,9 +123,9 @@ def attend(qkv, heads, head, grid, window, fill, positions_h, positions_w, out, 
     for part in range(parts):
         query = head * parts + part
         key, value = query + heads * parts, query + 2 * heads * parts
-        _gather_queries(qkv[query], fill[query], grid, window, part, scratch.queries)
-        _gather_keys(qkv[key], fill[key], grid, window, part, scratch.keys)
-        _gather_values(qkv[value], fill[value], grid, window, scratch.values[part])
+        gather_queries(qkv[query], fill[query], grid, window, part, scratch.queries)
+        gather_keys(qkv[key], fill[key], grid, window, part, scratch.keys)
+        gather_values(qkv[value], fill[value], grid, window, scratch.values[part])
     _weigh_positions(window, positions_h, positions_w, scratch)
     for first in range(0, window[2] * window[3], QUERIES):
         rows = min(QUERIES, window[2] * window[3] - first)
@@ -135,7 +135,7 @@ def attend(qkv, heads, head, grid, window, fill, positions_h, positions_w, out, 
 
 
 @njit(nogil=True, cache=True)
-def _gather_queries(tokens, fill, grid, window, part, queries):
+def gather_queries(tokens, fill, grid, window, part, queries):
     """Copy SIDE channels of the window's queries."""
     top, left, height, width = window
     start = part * SIDE
@@ -148,7 +148,7 @@ def _gather_queries(tokens, fill, grid, window, part, queries):
 
 
 @njit(nogil=True, cache=True)
-def _gather_keys(tokens, fill, grid, window, part, keys):
+def gather_keys(tokens, fill, grid, window, part, keys):
     """Copy SIDE channels of the window's keys into panels, a key to a column."""
     top, left, height, width = window
     wide, start = -(-width // SIDE) * SIDE, part * (SIDE // PAIR)
@@ -164,7 +164,7 @@ def _gather_keys(tokens, fill, grid, window, part, keys):
 
 
 @njit(nogil=True, cache=True)
-def _gather_values(tokens, fill, grid, window, values):
+def gather_values(tokens, fill, grid, window, values):
     """Copy SIDE channels of the window's values into a panel, pairs of them to a row."""
     top, left, height, width = window
     wide = -(-width // SIDE) * SIDE
@@ -258,7 +258,9 @@ def _softmax(first, rows, keys, scale, scratch):
             bias_w, (first + r) * bias_w.shape[1],
             before,
         )  # fmt: skip
-        total = share_line(weights, r * step, height * wide, most, shares, r * shares.shape[1])
+        total = share_rounded_line(
+            weights, r * step, height * wide, most, shares, r * shares.shape[1]
+        )
         shrink = np.exp2(before - most)
         scratch.largest[r] = most
         scratch.totals[r] = scratch.totals[r] * shrink + total

@@ -1,8 +1,8 @@
 """Products of bfloat16 matrices by AMX, as its instructions.
 
-A tile register holds 16 rows of 64 bytes. Two tiles of rows and two of columns give four tiles of
-sums: as many products as loads of 16 by 32 numbers, which is what the processor can do at once
-(Intel 64 and IA-32 optimization manual, 20.5).
+A tile register holds 16 rows of 64 bytes, a line of the caches each. Two tiles of rows and two of
+columns give four tiles of sums: as many products as loads of 16 by 32 numbers, which is what the
+processor can do at once (Intel 64 and IA-32 optimization manual, 20.5).
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from sam_plugins.modeling.kernels._memory import LINE
+
 # Rows and columns of a tile of sums, and numbers along the common side in one step.
 SIDE, STEP = 16, 32
 # Rows and columns of a block: two tiles each.
 BLOCK = 2 * SIDE
-# Bytes of a tile's row, and of a line of the caches.
-LINE = 64
 # Numbers of two bytes to a bfloat16 pair, in which matrices on the right are stored.
 PAIR = 2
 

@@ -9,7 +9,8 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 
-from sam_plugins.modeling.kernels.bfloat16._blocks import LINE, PAIR, SIDE
+from sam_plugins.modeling.kernels._memory import aligned
+from sam_plugins.modeling.kernels.bfloat16._blocks import PAIR, SIDE
 
 _BITS, _HALF = ir.IntType(32), ir.IntType(16)
 # Half of what the lowest bit of a bfloat16 is worth: ties are rounded away from zero.
@@ -95,22 +96,3 @@ def in_panels(matrix: np.ndarray, rows: int, depth: int) -> np.ndarray:
     panels = aligned((count * rows // SIDE, depth // PAIR, SIDE), np.uint32)
     pack(filled, 0, len(panels), panels)
     return panels.reshape(count, rows // SIDE, depth // PAIR, SIDE)
-
-
-def aligned(shape: tuple[int, ...], dtype: type[np.generic]) -> np.ndarray:
-    """Allocate an array that begins where a line of the caches does: tiles are loaded by lines.
-
-    Parameters
-    ----------
-    shape : tuple of int
-    dtype : type
-
-    Returns
-    -------
-    ndarray
-        Its content is arbitrary.
-    """
-    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
-    room = np.empty(size + LINE, np.uint8)
-    start = -room.ctypes.data % LINE
-    return room[start : start + size].view(dtype).reshape(shape)

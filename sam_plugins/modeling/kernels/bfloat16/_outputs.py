@@ -8,7 +8,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from sam_plugins.modeling.kernels.bfloat16 import _vectors as v
+from sam_plugins.modeling.kernels import _vectors as v
 from sam_plugins.modeling.kernels.bfloat16._blocks import BLOCK
 
 # erf(x / sqrt(2)) / x for x from 0 to where it is nearly 1, as a polynomial of the square of x,
@@ -29,13 +29,13 @@ ERF = (
 
 
 @intrinsic
-def write_sums(context, sums, start, bias, bias_start, out, out_start, row):
+def write_sums(context, sums, start, pitch, bias, bias_start, out, out_start, row):
     """Add a bias to BLOCK rows of sums, and write them down in bfloat16.
 
     Parameters
     ----------
     sums : ndarray of float32
-        LANES sums to a row, from element ``start`` on.
+        LANES of row r begin at element ``start + r * pitch``.
     bias : ndarray of float32
         LANES numbers from element ``bias_start`` on.
     out : ndarray of uint16
@@ -45,27 +45,27 @@ def write_sums(context, sums, start, bias, bias_start, out, out_start, row):
 
 
 @intrinsic
-def write_gelu(context, sums, start, bias, bias_start, out, out_start, row):
+def write_gelu(context, sums, start, pitch, bias, bias_start, out, out_start, row):
     """Add a bias to BLOCK rows of sums, and write their GELU down in bfloat16; see `write_sums`."""
     return _signature(sums, bias, out), _code(_gelu)
 
 
 def _signature(sums: Any, bias: Any, out: Any) -> Any:
     i = types.intp
-    return types.void(sums, i, bias, i, out, i, i)
+    return types.void(sums, i, i, bias, i, out, i, i)
 
 
 def _code(function: Any) -> Any:
     def code(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
-        sums, start, bias, bias_start, out, out_start, row = args
+        sums, start, pitch, bias, bias_start, out, out_start, row = args
         code, kinds = (context, builder), signature.args
         source = v.Row(code, kinds[0], sums, start)
-        target = v.Row(code, kinds[4], out, out_start)
+        target = v.Row(code, kinds[5], out, out_start)
         zero = ir.Constant(v.INT, 0)
-        more = v.Row(code, kinds[2], bias, bias_start).load(zero)
+        more = v.Row(code, kinds[3], bias, bias_start).load(zero)
 
         def write(r: Any, nothing: Any) -> Any:
-            x = source.load(builder.mul(r, ir.Constant(v.INT, v.LANES)))
+            x = source.load(builder.mul(r, pitch))
             result = function(builder, builder.fadd(x, more))
             target.store(v.rounded(builder, result), builder.mul(r, row))
             return nothing

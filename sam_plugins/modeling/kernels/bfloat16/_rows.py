@@ -52,7 +52,7 @@ def project(x, first, last, norm, weight, bias, qkv, normal, block):
             for side in range(BLOCK // SIDE):
                 place = ((panel + side) * qkv.shape[1] + first + row) * SIDE
                 start = side * BLOCK * SIDE
-                write_sums(block, start, bias, (panel + side) * SIDE, qkv, place, SIDE)
+                write_sums(block, start, SIDE, bias, (panel + side) * SIDE, qkv, place, SIDE)
     close_tiles()
 
 
@@ -78,11 +78,25 @@ def finish(x, first, last, attended, projection, norm, mlp, scratch):
         Normalised (D / STEP, R, STEP) and hidden (H / STEP, R, STEP) tokens, uint16, R being
         ``last - first`` or more, and a block (2, BLOCK, SIDE), float32.
     """
+    add_projection(x, first, last, attended, projection)
+    add_mlp(x, first, last, norm, mlp, scratch)
+
+
+@njit(nogil=True, cache=True)
+def add_projection(x, first, last, attended, projection):
+    """Add the projected attention to tokens; see `finish`."""
+    open_tiles()
+    _add_product(attended, first, last - first, projection[0], x, first)
+    close_tiles()
+    add_bias(x[first:last], projection[1])
+
+
+@njit(nogil=True, cache=True)
+def add_mlp(x, first, last, norm, mlp, scratch):
+    """Add their MLP to tokens; see `finish`."""
     normal, hidden, block = scratch
     rows, tokens = last - first, x[first:last]
     open_tiles()
-    _add_product(attended, first, rows, projection[0], x, first)
-    add_bias(tokens, projection[1])
     _normalise(tokens, norm, normal)
     for panel in range(0, len(mlp[0]), BLOCK // SIDE):
         for row in range(0, rows, BLOCK):
@@ -90,10 +104,10 @@ def finish(x, first, last, attended, projection, norm, mlp, scratch):
             for side in range(BLOCK // SIDE):
                 place = (panel * SIDE // STEP * hidden.shape[1] + row) * STEP + side * SIDE
                 start = side * BLOCK * SIDE
-                write_gelu(block, start, mlp[1], (panel + side) * SIDE, hidden, place, STEP)
+                write_gelu(block, start, SIDE, mlp[1], (panel + side) * SIDE, hidden, place, STEP)
     _add_product(hidden, 0, rows, mlp[2], x, first)
-    add_bias(tokens, mlp[3])
     close_tiles()
+    add_bias(tokens, mlp[3])
 
 
 @njit(nogil=True, cache=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,17 +11,19 @@ from torch import Tensor
 
 from sam_plugins.modeling.cpu import Linear
 from sam_plugins.modeling.kernels import processor
+from sam_plugins.modeling.kernels.bfloat16.layers import (
+    TOKENS,
+    layer_in_panels,
+    padded,
+    project,
+    token_parts,
+)
 from sam_plugins.modeling.kernels.layers import array, norm_parts
 from sam_plugins.modeling.relative_attention import relative_positions
-from sam_plugins.threads import default_threads, share
+from sam_plugins.threads import share
 
 if TYPE_CHECKING:
     from sam_plugins.modeling.image_encoder import Attention, Block
-
-# Tokens that are taken through the layers at once, at most: 1.5 MB of ViT-B's hidden layer.
-TOKENS = 256
-# Panels of a weight that are cut at once.
-PANELS = 16
 
 
 def suits(x: Tensor, blocks: Sequence[Block]) -> bool:
@@ -74,45 +75,25 @@ def run_blocks(blocks: Sequence[Block], x: Tensor) -> Tensor:
     Tensor of the same shape
         float32, which the sum that blocks add to is kept in.
     """
+    from sam_plugins.modeling.kernels._memory import aligned
     from sam_plugins.modeling.kernels.bfloat16._attention import filled
     from sam_plugins.modeling.kernels.bfloat16._blocks import BLOCK, SIDE, STEP
-    from sam_plugins.modeling.kernels.bfloat16._numbers import aligned
 
-    out = torch.empty_like(x, memory_format=torch.contiguous_format)
+    out = torch.empty(x.shape)
     height, width, dim = x.shape[1:]
     tokens = height * width
     rows = filled(tokens, BLOCK)
-    grid = aligned((rows, dim), np.float32)
     qkv = aligned((3 * dim // SIDE, rows, SIDE), np.uint16)
     attended = aligned((dim // STEP, rows, STEP), np.uint16)
     attended.fill(0)
     for image, result in zip(x, out, strict=True):
-        grid[:tokens] = image.reshape(tokens, dim).numpy()
-        grid[tokens:] = 0
+        grid = padded(image)
         for block in blocks:
-            _project(block, grid, qkv)
+            project(grid, block.norm1, block.attn.qkv, qkv)
             _attend(block, (height, width), qkv, attended)
             _finish(block, grid, attended)
         result.copy_(torch.from_numpy(grid[:tokens]).view(height, width, dim))
     return out
-
-
-def _project(block: Block, x: np.ndarray, qkv: np.ndarray) -> None:
-    """Give the queries, keys and values of normalised tokens (N, D): (3 * D / SIDE, N, SIDE)."""
-    from sam_plugins.modeling.kernels.bfloat16 import _rows
-    from sam_plugins.modeling.kernels.bfloat16._blocks import BLOCK, SIDE, STEP
-    from sam_plugins.modeling.kernels.bfloat16._numbers import aligned
-
-    norm, (weight, bias) = norm_parts(block.norm1), _in_panels(block.attn.qkv)
-    parts = _parts(len(x))
-
-    def work(parts: Iterator[tuple[int, int]]) -> None:
-        normal = aligned((x.shape[1] // STEP, TOKENS, STEP), np.uint16)
-        sums = aligned((2, BLOCK, SIDE), np.float32)
-        for first, last in parts:
-            _rows.project(x, first, last, norm, weight, bias, qkv, normal, sums)
-
-    share(parts, work)
 
 
 def _attend(block: Block, grid: tuple[int, int], qkv: np.ndarray, out: np.ndarray) -> None:
@@ -141,12 +122,12 @@ def _attend(block: Block, grid: tuple[int, int], qkv: np.ndarray, out: np.ndarra
 
 def _finish(block: Block, x: np.ndarray, attended: np.ndarray) -> None:
     """Add the projected attention and the MLP to tokens (N, D)."""
+    from sam_plugins.modeling.kernels._memory import aligned
     from sam_plugins.modeling.kernels.bfloat16 import _rows
     from sam_plugins.modeling.kernels.bfloat16._blocks import BLOCK, SIDE, STEP
-    from sam_plugins.modeling.kernels.bfloat16._numbers import aligned
 
-    projection, norm = _in_panels(block.attn.proj), norm_parts(block.norm2)
-    mlp = (*_in_panels(block.mlp.lin1), *_in_panels(block.mlp.lin2))
+    projection, norm = layer_in_panels(block.attn.proj), norm_parts(block.norm2)
+    mlp = (*layer_in_panels(block.mlp.lin1), *layer_in_panels(block.mlp.lin2))
 
     def work(parts: Iterator[tuple[int, int]]) -> None:
         scratch = (
@@ -157,37 +138,11 @@ def _finish(block: Block, x: np.ndarray, attended: np.ndarray) -> None:
         for first, last in parts:
             _rows.finish(x, first, last, attended, projection, norm, mlp, scratch)
 
-    share(_parts(len(x)), work)
-
-
-def _parts(tokens: int) -> list[tuple[int, int]]:
-    """Cut tokens into parts of up to `TOKENS`, whole blocks, about as many for each thread."""
-    from sam_plugins.modeling.kernels.bfloat16._blocks import BLOCK
-
-    blocks, threads, most = tokens // BLOCK, default_threads(), TOKENS // BLOCK
-    count = min(blocks, threads * -(-blocks // (threads * most)))
-    edges = [blocks * number // count * BLOCK for number in range(count + 1)]
-    return list(pairwise(edges))
-
-
-def _in_panels(layer: Linear) -> tuple[np.ndarray, np.ndarray]:
-    """Weight of a layer in panels (out / SIDE, in / PAIR, SIDE), and its bias."""
-    from sam_plugins.modeling.kernels.bfloat16._blocks import PAIR, SIDE
-    from sam_plugins.modeling.kernels.bfloat16._numbers import aligned, pack
-
-    weight = array(layer.weight)
-    panels = aligned((len(weight) // SIDE, weight.shape[1] // PAIR, SIDE), np.uint32)
-
-    def work(starts: Iterator[int]) -> None:
-        for first in starts:
-            pack(weight, first, min(len(panels), first + PANELS), panels)
-
-    share(range(0, len(panels), PANELS), work)
-    return panels, array(layer.bias)
+    share(token_parts(len(x)), work)
 
 
 def _positions(attention: Attention, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    from sam_plugins.modeling.kernels._elementwise import LOG2_E
+    from sam_plugins.modeling.kernels._softmax import LOG2_E
     from sam_plugins.modeling.kernels.bfloat16._attention import filled
     from sam_plugins.modeling.kernels.bfloat16._blocks import BLOCK, STEP
     from sam_plugins.modeling.kernels.bfloat16._numbers import in_panels

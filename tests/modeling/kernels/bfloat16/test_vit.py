@@ -102,9 +102,9 @@ def test_only_float32_under_autocast_to_bfloat16_is_suited(monkeypatch):
             assert not suited(make_encoder())
         with torch.autocast("cpu", torch.bfloat16):
             assert suited(make_encoder())
-            assert not suited(make_encoder(), x.bfloat16())
             assert not suited(make_encoder().bfloat16())
             assert not suited(make_encoder(dim=96, heads=4))
+            assert not suited(make_encoder(dim=80), torch.randn(1, 16, 16, 80))
             replaced = make_encoder()
             replaced.blocks[2].mlp.lin2 = torch.nn.Linear(384, 96)
             assert not suited(replaced)

@@ -1,20 +1,36 @@
-"""The softmax of one query over some keys: weights, and shares of them rounded to bfloat16."""
+"""The softmax of one query over some keys: first their weights, then what share each has.
+
+Weights are logarithms to base 2: powers of two need no product to find the exponent.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from sam_plugins.modeling.kernels._elementwise import ROUNDING
-from sam_plugins.modeling.kernels._tiles import MANTISSA_BITS
-from sam_plugins.modeling.kernels.bfloat16 import _vectors as v
+from sam_plugins.modeling.kernels import _vectors as v
 
-# Two to the power of x for x from -1/2 to 1/2, to 3e-6 of it: least squares of the relative error
-# at Chebyshev's points. Enough for what is rounded to bfloat16.
-POWER = (9.999991909e-1, 6.931219677e-1, 2.402498111e-1, 5.591703917e-2, 9.560510206e-3)
+LOG2_E = np.float32(np.log2(np.e))
+# Added and subtracted, it rounds a float32 to an integer, which is left in the lowest bits.
+ROUNDING = 1.5 * 2**23
+# Of a float32 (IEEE 754): above them lies the exponent.
+MANTISSA_BITS = 23
+# Two to the power of x for x from -1/2 to 1/2, to 1e-8 and to 3e-6 of it: least squares of the
+# relative error at Chebyshev's points. The second is enough for what is rounded to bfloat16.
+POWER = (
+    1.000000001e00,
+    6.931472056e-01,
+    2.402264661e-01,
+    5.550328998e-02,
+    9.618519534e-03,
+    1.339986036e-03,
+    1.533757684e-04,
+)
+ROUGH_POWER = (9.999991909e-1, 6.931219677e-1, 2.402498111e-1, 5.591703917e-2, 9.560510206e-3)
 # The exponent of the smallest float32 of full precision.
 LOWEST_POWER = -126
 
@@ -70,8 +86,8 @@ def weigh_line(context, weights, start, rows, wide, scale, bias_h, h_start, bias
 
 
 @intrinsic
-def share_line(context, weights, start, count, most, shares, out_start):
-    """Give two to the power of each weight less the largest, rounded to bfloat16.
+def share_line(context, weights, start, count, most):
+    """Replace weights by two to the power of each less the largest.
 
     Parameters
     ----------
@@ -79,6 +95,30 @@ def share_line(context, weights, start, count, most, shares, out_start):
         Weights, ``count`` from element ``start`` on; a multiple of LANES.
     most : float32
         The largest.
+
+    Returns
+    -------
+    float32
+        The sum.
+    """
+
+    def code(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
+        weights, start, count, most = args
+        line = v.Row((context, builder), signature.args[0], weights, start)
+        return _share(builder, (line, count, most), POWER, line.store)
+
+    i, f = types.intp, types.float32
+    return f(weights, i, i, f), code
+
+
+@intrinsic
+def share_rounded_line(context, weights, start, count, most, shares, out_start):
+    """Give two to the power of each weight less the largest, rounded to bfloat16.
+
+    Parameters
+    ----------
+    weights, start, count, most
+        As in `share_line`, but the weights stay.
     shares : ndarray of uint16
         Receives the shares from element ``out_start`` on, and LANES zeros behind them.
 
@@ -92,22 +132,31 @@ def share_line(context, weights, start, count, most, shares, out_start):
         weights, start, count, most, shares, out_start = args
         line = v.Row((context, builder), signature.args[0], weights, start)
         out = v.Row((context, builder), signature.args[4], shares, out_start)
-        highest = v.in_all_lanes(builder, most)
 
-        def keys(x: Any, total: Any) -> Any:
-            share = _power_of_two(builder, builder.fsub(line.load(x), highest))
+        def write(share: Any, x: Any) -> None:
             out.store(v.rounded(builder, share), x)
-            return builder.fadd(total, share)
 
-        total = v.loop(builder, (count, v.LANES), v.constant(0), keys)
+        total = _share(builder, (line, count, most), ROUGH_POWER, write)
         out.store(ir.Constant(v.HALVES, [0] * v.LANES), count)
-        return v.total(builder, total)
+        return total
 
     i, f = types.intp, types.float32
     return f(weights, i, i, f, shares, i), code
 
 
-def _power_of_two(builder: ir.IRBuilder, x: Any) -> Any:
+def _share(builder: ir.IRBuilder, weights: Any, power: tuple[float, ...], write: Any) -> Any:
+    line, count, most = weights
+    highest = v.in_all_lanes(builder, most)
+
+    def keys(x: Any, total: Any) -> Any:
+        share = _power_of_two(builder, builder.fsub(line.load(x), highest), power)
+        write(share, x)
+        return builder.fadd(total, share)
+
+    return v.total(builder, v.loop(builder, (count, v.LANES), v.constant(0), keys))
+
+
+def _power_of_two(builder: ir.IRBuilder, x: Any, power: tuple[float, ...]) -> Any:
     """Two to the power of a number that is 0 or less, or of `LOWEST_POWER` if that is more.
 
     Added to `ROUNDING` and taken back, a number is rounded to an integer, which the sum has in its
@@ -116,6 +165,6 @@ def _power_of_two(builder: ir.IRBuilder, x: Any) -> Any:
     x = v.larger(builder, x, v.constant(LOWEST_POWER))
     moved = builder.fadd(x, v.constant(ROUNDING))
     rest = builder.fsub(x, builder.fsub(moved, v.constant(ROUNDING)))
-    series = builder.bitcast(v.polynomial(builder, rest, POWER), v.INTS)
+    series = builder.bitcast(v.polynomial(builder, rest, power), v.INTS)
     exponent = builder.shl(builder.bitcast(moved, v.INTS), v.integers(MANTISSA_BITS))
     return builder.bitcast(builder.add(series, exponent), v.FLOATS)

@@ -1,6 +1,6 @@
-"""Vectors of 16 numbers, as instructions: for loops that LLVM makes no such vectors of.
+"""Vectors of numbers, as instructions: for loops that LLVM makes no such vectors of.
 
-On the processors with tiles it prefers vectors of eight, and it makes none of a maximum.
+It makes none of a maximum, and on Intel's processors prefers vectors half as long as they can be.
 """
 
 from __future__ import annotations
@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from llvmlite import ir
+from llvmlite import binding, ir
 from numba.core import cgutils
 
-LANES = 16
+# Numbers in a vector: of AVX-512, or of AVX2.
+LANES = 16 if binding.get_host_cpu_features().get("avx512f") else 8
 
 INT = ir.IntType(64)
 _LANE, _FLOAT, _HALF = ir.IntType(32), ir.FloatType(), ir.IntType(16)
@@ -101,7 +102,7 @@ def polynomial(builder: ir.IRBuilder, x: Any, coefficients: tuple[float, ...]) -
 
 
 def rounded(builder: ir.IRBuilder, x: Any) -> Any:
-    """Round to bfloat16, as `_numbers.rounded`."""
+    """Round to bfloat16, as `bfloat16._numbers.rounded`."""
     bits = builder.add(builder.bitcast(x, INTS), integers(1 << 15))
     return builder.trunc(builder.lshr(bits, integers(16)), HALVES)
 
@@ -118,18 +119,18 @@ def smaller(builder: ir.IRBuilder, a: Any, b: Any) -> Any:
 
 def fma(builder: ir.IRBuilder, a: Any, b: Any, c: Any) -> Any:
     """``a * b + c``, rounded once."""
-    return _call(builder, "llvm.fma.v16f32", FLOATS, a, b, c)
+    return _call(builder, f"llvm.fma.v{LANES}f32", FLOATS, a, b, c)
 
 
 def largest(builder: ir.IRBuilder, vector: Any) -> Any:
     """The largest of all lanes."""
-    return _call(builder, "llvm.vector.reduce.fmax.v16f32", _FLOAT, vector)
+    return _call(builder, f"llvm.vector.reduce.fmax.v{LANES}f32", _FLOAT, vector)
 
 
 def total(builder: ir.IRBuilder, vector: Any) -> Any:
     """The sum of all lanes."""
     return _call(
-        builder, "llvm.vector.reduce.fadd.v16f32", _FLOAT, ir.Constant(_FLOAT, 0.0), vector
+        builder, f"llvm.vector.reduce.fadd.v{LANES}f32", _FLOAT, ir.Constant(_FLOAT, 0.0), vector
     )
 
 
@@ -152,4 +153,6 @@ def in_all_lanes(builder: ir.IRBuilder, value: Any) -> Any:
 
 def _call(builder: ir.IRBuilder, name: str, result: Any, *args: Any) -> Any:
     kind = ir.FunctionType(result, [each.type for each in args])
-    return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), args)
+    function = cgutils.get_or_insert_function(builder.module, kind, name)
+    # Of all lanes, in any order; there is no NaN that a maximum would have to look for.
+    return builder.call(function, args, fastmath=("reassoc", "nnan") if "reduce" in name else ())
