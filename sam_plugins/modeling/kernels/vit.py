@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from sam_plugins.modeling.cpu import Linear
 from sam_plugins.modeling.kernels import processor
@@ -20,6 +20,7 @@ from sam_plugins.modeling.kernels.layers import (
     project,
     token_parts,
 )
+from sam_plugins.modeling.layers import MLPBlock
 from sam_plugins.modeling.relative_attention import relative_positions
 from sam_plugins.threads import share
 
@@ -47,15 +48,31 @@ def suits(x: Tensor, blocks: Sequence[Block]) -> bool:
         return False
     from sam_plugins.modeling.kernels._tiles import COLUMNS, ROWS
 
-    if x.shape[1] * x.shape[2] < ROWS:
-        return False
+    return (
+        x.shape[1] * x.shape[2] >= ROWS
+        and are_plain(blocks)
+        and x.shape[-1] % COLUMNS == 0
+        and not any(block.mlp.lin1.out_features % COLUMNS for block in blocks)
+    )
+
+
+def are_plain(blocks: Sequence[Block]) -> bool:
+    """Tell whether blocks have their own layers, in float32: neither quantised nor replaced.
+
+    Parameters
+    ----------
+    blocks : sequence of Block
+
+    Returns
+    -------
+    bool
+    """
     for block in blocks:
-        layers = (block.attn.qkv, block.attn.proj, block.mlp.lin1, block.mlp.lin2)
-        widths = (x.shape[-1], block.mlp.lin1.out_features)
+        layers = [block.attn.qkv, block.attn.proj, *block.mlp.children()]
         if (
-            any(type(layer) is not Linear for layer in layers)
+            type(block.mlp) is not MLPBlock
+            or [type(layer) for layer in layers if not isinstance(layer, nn.GELU)] != [Linear] * 4
             or any(weight.dtype != torch.float32 for weight in block.parameters())
-            or any(width % COLUMNS for width in widths)
         ):
             return False
     return True

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sam_plugins.modeling.cpu import Linear
 from sam_plugins.modeling.kernels import processor
 from sam_plugins.modeling.kernels.bfloat16.layers import (
     TOKENS,
@@ -19,6 +18,7 @@ from sam_plugins.modeling.kernels.bfloat16.layers import (
     token_parts,
 )
 from sam_plugins.modeling.kernels.layers import array, norm_parts
+from sam_plugins.modeling.kernels.vit import are_plain
 from sam_plugins.modeling.relative_attention import relative_positions
 from sam_plugins.threads import share
 
@@ -47,17 +47,10 @@ def suits(x: Tensor, blocks: Sequence[Block]) -> bool:
     from sam_plugins.modeling.kernels.bfloat16._blocks import SIDE, STEP
 
     dim = x.shape[-1]
-    for block in blocks:
-        layers = (block.attn.qkv, block.attn.proj, block.mlp.lin1, block.mlp.lin2)
-        if (
-            any(type(layer) is not Linear for layer in layers)
-            or any(weight.dtype != torch.float32 for weight in block.parameters())
-            or dim % STEP
-            or dim // block.attn.num_heads % SIDE
-            or block.mlp.lin1.out_features % STEP
-        ):
-            return False
-    return True
+    return are_plain(blocks) and not any(
+        dim % STEP or dim // block.attn.num_heads % SIDE or block.mlp.lin1.out_features % STEP
+        for block in blocks
+    )
 
 
 def run_blocks(blocks: Sequence[Block], x: Tensor) -> Tensor:
