@@ -89,8 +89,10 @@ def _instructions() -> str:
     """What a CPU multiplies matrices with."""
     import torch
 
-    if torch.cpu.get_capabilities().get("avx512_bf16"):
-        return "avx512_bf16"
+    capabilities = torch.cpu.get_capabilities()
+    for name in ("amx_bf16", "avx512_bf16"):
+        if capabilities.get(name):
+            return name
     return torch.backends.cpu.get_cpu_capability().lower()
 
 

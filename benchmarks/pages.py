@@ -15,7 +15,7 @@ from benchmarks.plots import draw
 PAGE = RESULTS.parents[1] / "docs" / "benchmarks.md"
 PICTURE = PAGE.parent / "images" / "times-faster.svg"
 # Kinds of processors, and the folder of each one's results.
-PROCESSORS = {"avx512_bf16, bfloat16": "", "AVX2, float32": "avx2"}
+PROCESSORS = {"AMX, bfloat16": "amx", "avx512_bf16, bfloat16": "", "AVX2, float32": "avx2"}
 BLOCK = re.compile(r"(<!-- results: ([\w/-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 TASKS = {
     "encode": "encode an image",

@@ -37,6 +37,9 @@ from sam_plugins.modeling import (
     two_way_transformer,
 )
 from sam_plugins.modeling.kernels import processor, upscaling, vit
+from sam_plugins.modeling.kernels.bfloat16 import layers as bfloat16_layers
+from sam_plugins.modeling.kernels.bfloat16 import upscaling as bfloat16_upscaling
+from sam_plugins.modeling.kernels.bfloat16 import vit as bfloat16_vit
 
 COLUMNS = ["trick", "task", "without, ms", "with, ms", "times faster", "difference"]
 
@@ -63,16 +66,32 @@ def _by_one_thread(parts: Iterable[Any], work: Callable[[Any], None]) -> None:
     work(iter(parts))
 
 
+def _has_no_tiles() -> bool:
+    return not processor.has_tiles()
+
+
+def _is_exact_by_default() -> bool:
+    return choose_precision(torch.device("cpu")) == "float32"
+
+
 TRICKS = (
     Trick(
         "bias folded into the queries",
         "encode, bfloat16",
         ((relative_attention, "_attend_folded", relative_attention._attend_in_pieces),),
+        used=_has_no_tiles,
     ),
     Trick(
         "a row of windows after the other",
         "encode, bfloat16",
         ((image_encoder, "by_stripes", lambda function, x, size: function(x)),),
+        used=_has_no_tiles,
+    ),
+    Trick(
+        "blocks by own kernels",
+        "encode, bfloat16",
+        ((bfloat16_vit, "suits", lambda *_: False),),
+        used=processor.has_tiles,
     ),
     Trick(
         "blocks by own kernels",
@@ -122,22 +141,34 @@ TRICKS = (
         ((Predictor, "_autocast", lambda *_, **__: nullcontext()),),
     ),
     Trick(
+        "masks upscaled by own kernels",
+        "click, bfloat16",
+        ((bfloat16_upscaling, "suits", lambda *_: False),),
+        used=processor.has_tiles,
+    ),
+    Trick(
         "bottlenecks by rows",
         "encode, vit_t",
         ((tiny_vit_convolutions, "ROWS", 2**20),),
-        used=lambda: not processor.suited(),
+        used=lambda: not (processor.suited() and _is_exact_by_default()),
     ),
     Trick(
         "layers by own kernels",
         "encode, vit_t",
         ((processor, "suited", lambda: False),),
-        used=processor.suited,
+        used=lambda: processor.suited() and _is_exact_by_default(),
+    ),
+    Trick(
+        "attention and MLPs by own kernels",
+        "encode, vit_t",
+        ((bfloat16_layers, "suits", lambda *_: False),),
+        used=processor.has_tiles,
     ),
     Trick(
         "attention in windows by its parts",
         "encode, vit_t",
         ((tiny_vit, "_attend", _fused),),
-        used=lambda: choose_precision(torch.device("cpu")) == "bfloat16",
+        used=lambda: _has_no_tiles() and not _is_exact_by_default(),
     ),
     Trick("both levels in one call", "click, lite", ((lite, "FEW_PROMPTS", 0),)),
 )

@@ -59,8 +59,8 @@ def has_tiles() -> bool:
     )
 
 
-def takes_bfloat16(x: Tensor) -> bool:
-    """Tell whether the kernels for bfloat16 are for a tensor: under autocast to it, on such a CPU.
+def takes_in_tiles(x: Tensor) -> bool:
+    """Tell whether the kernels for bfloat16 can take a tensor: on such a CPU, without gradients.
 
     Parameters
     ----------
@@ -70,14 +70,28 @@ def takes_bfloat16(x: Tensor) -> bool:
     Returns
     -------
     bool
-        False unless the tensor itself is float32 or bfloat16.
+        False unless the tensor is float32 or bfloat16.
+    """
+    known = x.dtype in (torch.float32, torch.bfloat16)
+    return runs_eagerly_on_cpu(x) and known and has_tiles()
+
+
+def takes_bfloat16(x: Tensor) -> bool:
+    """Tell whether the kernels for bfloat16 are for a tensor: as well under autocast to that.
+
+    Parameters
+    ----------
+    x : Tensor
+        Of any shape.
+
+    Returns
+    -------
+    bool
     """
     return (
-        runs_eagerly_on_cpu(x)
-        and x.dtype in (torch.float32, torch.bfloat16)
-        and torch.is_autocast_enabled("cpu")
+        torch.is_autocast_enabled("cpu")
         and torch.get_autocast_dtype("cpu") == torch.bfloat16
-        and has_tiles()
+        and takes_in_tiles(x)
     )
 
 

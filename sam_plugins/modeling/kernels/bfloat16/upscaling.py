@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sam_plugins.modeling.cpu import runs_eagerly_on_cpu
 from sam_plugins.modeling.kernels import processor
 from sam_plugins.modeling.kernels._memory import aligned
 from sam_plugins.modeling.kernels.layers import array
@@ -30,7 +29,7 @@ def suits(keys: Tensor, weights: Tensor) -> bool:
     -------
     bool
     """
-    if not (runs_eagerly_on_cpu(keys) and keys.dtype == torch.float32 and processor.has_tiles()):
+    if not (processor.takes_in_tiles(keys) and keys.dtype == torch.float32):
         return False
     from sam_plugins.modeling.kernels.bfloat16._blocks import BLOCK, STEP
 
