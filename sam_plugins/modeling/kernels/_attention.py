@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from sam_plugins.modeling.kernels._memory import aligned
+from sam_plugins.modeling.kernels._memory import filled, zeros
 from sam_plugins.modeling.kernels._softmax import LOG2_E, share_line, weigh_line
 from sam_plugins.modeling.kernels._tiles import COLUMNS, ROWS, VECTORS, add_tile, multiply_tile
 from sam_plugins.modeling.kernels._vectors import LANES
@@ -34,11 +34,6 @@ class Scratch(NamedTuple):
     sums: np.ndarray  # (QUERIES, d, filled up)
     largest: np.ndarray  # (QUERIES,)
     totals: np.ndarray  # (QUERIES,)
-
-
-def filled(size: int, unit: int) -> int:
-    """Round a size up to whole units."""
-    return -(-size // unit) * unit
 
 
 def make_scratch(height: int, width: int, head_dim: int) -> Scratch:
@@ -70,10 +65,7 @@ def make_scratch(height: int, width: int, head_dim: int) -> Scratch:
         (QUERIES,),
         (QUERIES,),
     )
-    scratch = Scratch(*(aligned(shape, np.float32) for shape in shapes))
-    for array in scratch:
-        array.fill(0)  # what fills tiles and panels is multiplied as well
-    return scratch
+    return Scratch(*(zeros(shape) for shape in shapes))
 
 
 @njit(nogil=True, cache=True)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from sam_plugins.modeling.kernels._memory import aligned
+from sam_plugins.modeling.kernels._memory import filled, zeros
 from sam_plugins.modeling.kernels._softmax import LOG2_E, share_line, weigh_line
 from sam_plugins.modeling.kernels._tiles import COLUMNS, ROWS, multiply_tile
 
@@ -26,7 +26,7 @@ class Scratch(NamedTuple):
 
 def make_scratch(tokens: int, head_dim: int) -> Scratch:
     """Allocate what windows of some tokens need, for heads of a multiple of COLUMNS channels."""
-    rows, columns = -(-tokens // ROWS) * ROWS, -(-tokens // COLUMNS) * COLUMNS
+    rows, columns = filled(tokens, ROWS), filled(tokens, COLUMNS)
     shapes = (
         (rows, head_dim),
         (columns // COLUMNS, head_dim, COLUMNS),
@@ -36,10 +36,7 @@ def make_scratch(tokens: int, head_dim: int) -> Scratch:
         (tokens,),
         (1,),
     )
-    scratch = Scratch(*(aligned(shape, np.float32) for shape in shapes))
-    for array in scratch:
-        array.fill(0)  # what fills tiles and panels is multiplied as well
-    return scratch
+    return Scratch(*(zeros(shape) for shape in shapes))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")

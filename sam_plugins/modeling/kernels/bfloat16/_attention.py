@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from sam_plugins.modeling.kernels._memory import aligned
+from sam_plugins.modeling.kernels._memory import filled, zeros
 from sam_plugins.modeling.kernels._softmax import LOG2_E, share_rounded_line, weigh_line
 from sam_plugins.modeling.kernels.bfloat16._blocks import (
     BLOCK,
@@ -45,11 +45,6 @@ class Scratch(NamedTuple):
     totals: np.ndarray  # (QUERIES,), float32
 
 
-def filled(size: int, unit: int) -> int:
-    """Round a size up to whole units."""
-    return -(-size // unit) * unit
-
-
 def make_scratch(height: int, width: int, head_dim: int) -> Scratch:
     """Allocate what attending within windows of one size needs.
 
@@ -80,10 +75,7 @@ def make_scratch(height: int, width: int, head_dim: int) -> Scratch:
         ((QUERIES,), np.float32),
         ((QUERIES,), np.float32),
     )
-    scratch = Scratch(*(aligned(shape, kind) for shape, kind in arrays))
-    for array in scratch:
-        array.fill(0)  # what fills blocks is multiplied as well
-    return scratch
+    return Scratch(*(zeros(shape, kind) for shape, kind in arrays))
 
 
 @njit(nogil=True, cache=True)

@@ -7,10 +7,9 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from sam_plugins.modeling.kernels._memory import aligned
+from sam_plugins.modeling.kernels._memory import filled, zeros
 from sam_plugins.modeling.kernels._softmax import LOG2_E, share_rounded_line, weigh_line
 from sam_plugins.modeling.kernels.bfloat16._attention import (
-    filled,
     gather_keys,
     gather_queries,
     gather_values,
@@ -53,10 +52,7 @@ def make_scratch(side: int, head_dim: int) -> Scratch:
         ((rows,), np.float32),
         ((1,), np.float32),
     )
-    scratch = Scratch(*(aligned(shape, kind) for shape, kind in arrays))
-    for array in scratch:
-        array.fill(0)  # what fills blocks is multiplied as well
-    return scratch
+    return Scratch(*(zeros(shape, kind) for shape, kind in arrays))
 
 
 def keys_of(side: int) -> int:

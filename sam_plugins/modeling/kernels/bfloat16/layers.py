@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from sam_plugins.modeling.cpu import Linear
 from sam_plugins.modeling.kernels import processor
-from sam_plugins.modeling.kernels._memory import aligned
+from sam_plugins.modeling.kernels._memory import aligned, filled
 from sam_plugins.modeling.kernels.layers import array, norm_parts
 from sam_plugins.threads import default_threads, share
 
@@ -63,7 +63,7 @@ def padded(x: Tensor) -> np.ndarray:
     from sam_plugins.modeling.kernels.bfloat16._blocks import BLOCK
 
     count, dim = x.numel() // x.shape[-1], x.shape[-1]
-    out = aligned((-(-count // BLOCK) * BLOCK, dim), np.float32)
+    out = aligned((filled(count, BLOCK), dim))
     torch.from_numpy(out[:count]).view(x.shape).copy_(x)
     out[count:] = 0
     return out
@@ -89,7 +89,7 @@ def project(x: np.ndarray, norm: nn.LayerNorm, layer: Linear, out: np.ndarray) -
 
     def work(parts: Iterator[tuple[int, int]]) -> None:
         normal = aligned((x.shape[1] // STEP, TOKENS, STEP), np.uint16)
-        sums = aligned((2, BLOCK, SIDE), np.float32)
+        sums = aligned((2, BLOCK, SIDE))
         for first, last in parts:
             _rows.project(x, first, last, of_norm, weight, bias, out, normal, sums)
 
@@ -112,22 +112,40 @@ def with_mlp(x: Tensor, norm: nn.LayerNorm, first: Linear, second: Linear) -> Te
         In float32.
     """
     from sam_plugins.modeling.kernels.bfloat16 import _rows
-    from sam_plugins.modeling.kernels.bfloat16._blocks import BLOCK, SIDE, STEP
 
     tokens, of_norm = padded(x), norm_parts(norm)
     mlp = (*layer_in_panels(first), *layer_in_panels(second))
 
     def work(parts: Iterator[tuple[int, int]]) -> None:
-        scratch = (
-            aligned((x.shape[-1] // STEP, TOKENS, STEP), np.uint16),
-            aligned((len(mlp[1]) // STEP, TOKENS, STEP), np.uint16),
-            aligned((2, BLOCK, SIDE), np.float32),
-        )
+        scratch = mlp_scratch(x.shape[-1], len(mlp[1]))
         for start, end in parts:
             _rows.add_mlp(tokens, start, end, of_norm, mlp, scratch)
 
     share(token_parts(len(tokens)), work)
     return torch.from_numpy(tokens[: x.numel() // x.shape[-1]]).view(x.shape)
+
+
+def mlp_scratch(dim: int, hidden: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Allocate what a thread needs for an MLP.
+
+    Parameters
+    ----------
+    dim, hidden : int
+        Widths.
+
+    Returns
+    -------
+    normal : ndarray of shape (dim / STEP, TOKENS, STEP), uint16
+    hidden : ndarray of shape (hidden / STEP, TOKENS, STEP), uint16
+    block : ndarray of shape (2, BLOCK, SIDE), float32
+    """
+    from sam_plugins.modeling.kernels.bfloat16._blocks import BLOCK, SIDE, STEP
+
+    return (
+        aligned((dim // STEP, TOKENS, STEP), np.uint16),
+        aligned((hidden // STEP, TOKENS, STEP), np.uint16),
+        aligned((2, BLOCK, SIDE)),
+    )
 
 
 def token_parts(tokens: int) -> list[tuple[int, int]]:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sam_plugins.modeling.kernels._memory import aligned
+from sam_plugins.modeling.kernels._memory import aligned, filled
 from sam_plugins.modeling.kernels.bfloat16.layers import (
     layer_in_panels,
     padded,
@@ -65,12 +65,11 @@ def _of_pairs(bias: Tensor, side: int) -> np.ndarray:
     """Bias (heads, N, N) of keys whose rows are filled up to panels: (heads, N, keys)."""
     from sam_plugins.modeling.kernels import _softmax
     from sam_plugins.modeling.kernels.bfloat16 import _windows
-    from sam_plugins.modeling.kernels.bfloat16._attention import filled
     from sam_plugins.modeling.kernels.bfloat16._blocks import SIDE
 
     heads, count, _ = bias.shape
     wide = filled(side, SIDE)
-    out = aligned((heads, count, _windows.keys_of(side)), np.float32)
+    out = aligned((heads, count, _windows.keys_of(side)))
     out.fill(-np.inf)
     rows = out[..., : side * wide].reshape(heads, count, side, wide)
     by_row = array(bias.float()).reshape(heads, count, side, side)

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from sam_plugins.modeling.kernels import processor
+from sam_plugins.modeling.kernels._memory import aligned, filled, zeros
 from sam_plugins.modeling.kernels.bfloat16.layers import (
-    TOKENS,
     layer_in_panels,
+    mlp_scratch,
     padded,
     project,
     token_parts,
@@ -68,8 +69,6 @@ def run_blocks(blocks: Sequence[Block], x: Tensor) -> Tensor:
     Tensor of the same shape
         float32, which the sum that blocks add to is kept in.
     """
-    from sam_plugins.modeling.kernels._memory import aligned
-    from sam_plugins.modeling.kernels.bfloat16._attention import filled
     from sam_plugins.modeling.kernels.bfloat16._blocks import BLOCK, SIDE, STEP
 
     out = torch.empty(x.shape)
@@ -77,8 +76,7 @@ def run_blocks(blocks: Sequence[Block], x: Tensor) -> Tensor:
     tokens = height * width
     rows = filled(tokens, BLOCK)
     qkv = aligned((3 * dim // SIDE, rows, SIDE), np.uint16)
-    attended = aligned((dim // STEP, rows, STEP), np.uint16)
-    attended.fill(0)
+    attended = zeros((dim // STEP, rows, STEP), np.uint16)
     for image, result in zip(x, out, strict=True):
         grid = padded(image)
         for block in blocks:
@@ -115,19 +113,13 @@ def _attend(block: Block, grid: tuple[int, int], qkv: np.ndarray, out: np.ndarra
 
 def _finish(block: Block, x: np.ndarray, attended: np.ndarray) -> None:
     """Add the projected attention and the MLP to tokens (N, D)."""
-    from sam_plugins.modeling.kernels._memory import aligned
     from sam_plugins.modeling.kernels.bfloat16 import _rows
-    from sam_plugins.modeling.kernels.bfloat16._blocks import BLOCK, SIDE, STEP
 
     projection, norm = layer_in_panels(block.attn.proj), norm_parts(block.norm2)
     mlp = (*layer_in_panels(block.mlp.lin1), *layer_in_panels(block.mlp.lin2))
 
     def work(parts: Iterator[tuple[int, int]]) -> None:
-        scratch = (
-            aligned((x.shape[1] // STEP, TOKENS, STEP), np.uint16),
-            aligned((len(mlp[1]) // STEP, TOKENS, STEP), np.uint16),
-            aligned((2, BLOCK, SIDE), np.float32),
-        )
+        scratch = mlp_scratch(x.shape[1], len(mlp[1]))
         for first, last in parts:
             _rows.finish(x, first, last, attended, projection, norm, mlp, scratch)
 
@@ -136,7 +128,6 @@ def _finish(block: Block, x: np.ndarray, attended: np.ndarray) -> None:
 
 def _positions(attention: Attention, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
     from sam_plugins.modeling.kernels._softmax import LOG2_E
-    from sam_plugins.modeling.kernels.bfloat16._attention import filled
     from sam_plugins.modeling.kernels.bfloat16._blocks import BLOCK, STEP
     from sam_plugins.modeling.kernels.bfloat16._numbers import in_panels
 
