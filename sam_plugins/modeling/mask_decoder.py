@@ -213,12 +213,10 @@ class MaskDecoder(nn.Module):
             [self.output_hypernetworks_mlps[i](mask_tokens[:, i]) for i in chosen], dim=1
         )  # (B, K, C / 8)
         iou = self.iou_prediction_head(iou_token)[:, tokens]  # (B, K)
-        if upscaling == keys.dtype and compiled.suits(keys, weights):
+        kernels = compiled if upscaling == keys.dtype else compiled_bfloat16
+        if upscaling in (keys.dtype, torch.bfloat16) and kernels.suits(keys, weights):
             layers = cast(_Upscaling, tuple(self.output_upscaling))
-            return compiled.upscale(keys, grid, layers, weights), iou
-        if upscaling == torch.bfloat16 and compiled_bfloat16.suits(keys, weights):
-            layers = cast(_Upscaling, tuple(self.output_upscaling))
-            return compiled_bfloat16.upscale(keys, grid, layers, weights), iou
+            return kernels.upscale(keys, grid, layers, weights), iou
         masks = _per_mask(self._upscale(keys.to(upscaling)), weights.to(upscaling))
         return _in_place(masks.to(weights.dtype), grid), iou
 

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 from numba import njit
 
-from sam_plugins.modeling.kernels._elementwise import (
-    ANY_ORDER,
-    add_bias,
-    moments,
-)
+from sam_plugins.modeling.kernels._elementwise import ANY_ORDER, add_bias, moments
 from sam_plugins.modeling.kernels.bfloat16._blocks import (
     BLOCK,
     SIDE,

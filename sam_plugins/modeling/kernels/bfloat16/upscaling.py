@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from sam_plugins.modeling.kernels import processor
-from sam_plugins.modeling.kernels._memory import zeros
+from sam_plugins.modeling.kernels._memory import aligned
 from sam_plugins.modeling.kernels.layers import array
 from sam_plugins.modeling.kernels.upscaling import Layers, convolution, norm_of
 from sam_plugins.threads import share
@@ -95,4 +95,4 @@ def _make_scratch(channels: int, tokens: int) -> tuple[np.ndarray, ...]:
         ((channels // 8 // STEP, 16 * tokens, STEP), np.uint16),
         ((16 * tokens, BLOCK), np.float32),
     )
-    return tuple(zeros(shape, kind) for shape, kind in arrays)
+    return tuple(aligned(shape, kind) for shape, kind in arrays)
