@@ -141,8 +141,9 @@ def test_half_precision_of_the_decoder_changes_no_choice(tiny_sam, predictor, em
         half, [PROMPTS[name]], multimask=True
     )
     expected, exact_iou = predictor.decode(embedding, [PROMPTS[name]], multimask=True)
-    # The upscaling alone is done in half: what ranks the masks does not know of it.
-    np.testing.assert_array_equal(iou, exact_iou)
+    # Large products alone are made in half: what ranks the masks knows next to nothing of it.
+    np.testing.assert_allclose(iou, exact_iou, atol=1e-3)
+    assert iou.argmax() == exact_iou.argmax()
     assert 0 < np.linalg.norm(logits - expected) < 0.02 * np.linalg.norm(expected)
 
 

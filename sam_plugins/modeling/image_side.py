@@ -13,14 +13,12 @@ from typing import cast
 import torch
 from torch import Tensor
 
+from sam_plugins.modeling.image_tokens import ImageTokens, same
 from sam_plugins.modeling.two_way_transformer import (
     Attention,
     TwoWayAttentionBlock,
     TwoWayTransformer,
 )
-
-# Of a map that is the same object as before, one place in so many along each axis is looked at.
-SAMPLED = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,42 +28,35 @@ class ImageSide:
     Parameters
     ----------
     transformer : TwoWayTransformer
-    maps : tuple of Map
-        The maps that all this was made of.
+    tokens : ImageTokens
+        The image tokens that all this was made of.
     weights : tuple of Tensor
         Copies of the weights that it was made with.
-    keys : Tensor of shape (1, N, C)
-        Image tokens.
     first : tuple of Tensor
         Keys (heads, d, N) and values (heads, N, d) of the first layer's attention to the image, and
         queries (heads, d, N) of the image's attention to the tokens.
-    position_keys, position_queries : tuple of Tensor
-        What the positions add to the keys and queries of the image tokens in each later attention:
-        (heads, d, N); the last of the keys are those of the final attention.
+    position_keys, position_queries : tuple of Tensor of shape (heads, d, N)
+        What the positions add to the keys and queries of the image tokens in each later attention;
+        the last of the keys are those of the final attention.
     """
 
     transformer: TwoWayTransformer
-    maps: tuple[Map, ...]
+    tokens: ImageTokens
     weights: tuple[Tensor, ...]
-    keys: Tensor
     first: tuple[Tensor, Tensor, Tensor]
     position_keys: tuple[Tensor, ...]
     position_queries: tuple[Tensor, ...]
 
     @classmethod
-    def of(
-        cls, transformer: TwoWayTransformer, image: Tensor, dense: Tensor, image_pe: Tensor
-    ) -> ImageSide:
+    def of(cls, transformer: TwoWayTransformer, tokens: ImageTokens) -> ImageSide:
         """Compute the image's part.
 
         Parameters
         ----------
         transformer : TwoWayTransformer
             Whose `few` tokens are to come.
-        image, image_pe : Tensor of shape (1, C, h, w)
-            The image embedding and its positional encoding.
-        dense : Tensor of shape (1, C, 1, 1)
-            The dense prompt, the same everywhere.
+        tokens : ImageTokens
+            Of the image.
 
         Returns
         -------
@@ -73,26 +64,21 @@ class ImageSide:
         """
         # Made in inference mode it could be neither copied nor compared outside.
         with torch.inference_mode(False), torch.no_grad():
-            maps = tuple(Map(x, x.clone()) for x in (image, dense, image_pe))
             weights = tuple(x.clone() for x in _weights(transformer))
-            image, dense, image_pe = (each.values for each in maps)
-            image = image + dense
-            keys = image.flatten(2).transpose(1, 2).contiguous()  # (1, N, C)
-            positions = image_pe.flatten(2)[0].T.contiguous()  # (N, C)
+            keys, positions = tokens.keys[0], tokens.positions
             first, *later = cast(list[TwoWayAttentionBlock], list(transformer.layers))
-            located = keys[0] + positions
+            located = keys + positions
             to_image, to_tokens = first.cross_attn_token_to_image, first.cross_attn_image_to_token
             readers = [layer.cross_attn_token_to_image for layer in later]
             readers.append(transformer.final_attn_token_to_image)
             writers = [layer.cross_attn_image_to_token for layer in later]
             return cls(
                 transformer,
-                maps,
+                tokens,
                 weights,
-                keys,
                 (
                     _by_head(to_image, to_image.k_proj(located)),
-                    _by_head(to_image, to_image.v_proj(keys[0])).transpose(1, 2).contiguous(),
+                    _by_head(to_image, to_image.v_proj(keys)).transpose(1, 2).contiguous(),
                     _by_head(to_tokens, to_tokens.q_proj(located)),
                 ),
                 # The keys' bias adds the same to all weights of a query; it does no harm.
@@ -100,19 +86,13 @@ class ImageSide:
                 tuple(_by_head(each, each.q_proj(positions)) for each in writers),
             )
 
-    def fits(
-        self, transformer: TwoWayTransformer, image: Tensor, dense: Tensor, image_pe: Tensor
-    ) -> bool:
-        """Tell whether this is what `of` would give. Costs a tenth of a millisecond.
+    def fits(self, transformer: TwoWayTransformer, tokens: ImageTokens) -> bool:
+        """Tell whether this is what `of` would give.
 
         Parameters
         ----------
         transformer : TwoWayTransformer
-            See `of`.
-        image, image_pe : Tensor of shape (1, C, h, w)
-            See `of`.
-        dense : Tensor of shape (1, C, 1, 1)
-            See `of`.
+        tokens : ImageTokens
 
         Returns
         -------
@@ -120,15 +100,9 @@ class ImageSide:
         """
         return (
             self.transformer is transformer
-            and all(map(Map.still, self.maps, (image, dense, image_pe)))
-            and all(map(_equal, self.weights, _weights(transformer)))
+            and self.tokens is tokens
+            and all(map(same, self.weights, _weights(transformer)))
         )
-
-    @property
-    def grid(self) -> tuple[int, int]:
-        """(h, w) of the image tokens."""
-        height, width = self.maps[0].values.shape[-2:]
-        return height, width
 
     def run(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """Run the transformer for one prompt.
@@ -145,7 +119,7 @@ class ImageSide:
         """
         layers = cast(list[TwoWayAttentionBlock], list(self.transformer.layers))
         final = self.transformer.final_attn_token_to_image
-        queries, keys = tokens, self.keys
+        queries, keys = tokens, self.tokens.keys
         for index, layer in enumerate(layers):
             queries = layer.attend_to_tokens(queries, tokens)
             attention = layer.cross_attn_token_to_image
@@ -165,58 +139,6 @@ class ImageSide:
         return self.transformer.norm_final_attn(queries + found), keys
 
 
-def few(transformer: TwoWayTransformer, tokens: int) -> bool:
-    """Tell whether tokens are so few that projecting them is cheaper than projecting the image's.
-
-    Parameters
-    ----------
-    transformer : TwoWayTransformer
-    tokens : int
-        Of one prompt, with the output tokens.
-
-    Returns
-    -------
-    bool
-        False as well if a layer is not what it was made as: adapted or quantised, for instance.
-    """
-    attentions = [x for x in transformer.modules() if isinstance(x, Attention)]
-    width = transformer.final_attn_token_to_image.head_width
-    return tokens < width and not any(each.is_wrapped() for each in attentions)
-
-
-@dataclass(frozen=True, eq=False)
-class Map:
-    """A map as it was.
-
-    Parameters
-    ----------
-    given : Tensor of shape (1, C, h, w)
-        The map itself.
-    values : Tensor of shape (1, C, h, w)
-        A copy.
-    """
-
-    given: Tensor
-    values: Tensor
-
-    def still(self, x: Tensor) -> bool:
-        """Tell whether another map is the same.
-
-        Parameters
-        ----------
-        x : Tensor of shape (1, C, h, w)
-
-        Returns
-        -------
-        bool
-            Of the very same tensor a sample of the values is compared, in case that it was changed
-            in place; a change at a few places alone may go unnoticed.
-        """
-        if x is not self.given:
-            return _equal(self.values, x)
-        return _equal(self.values[..., ::SAMPLED, ::SAMPLED], x[..., ::SAMPLED, ::SAMPLED])
-
-
 def _weights(transformer: TwoWayTransformer) -> tuple[Tensor, ...]:
     """Of what the image's part is made, beside maps."""
     layers = cast(list[TwoWayAttentionBlock], list(transformer.layers))
@@ -225,10 +147,6 @@ def _weights(transformer: TwoWayTransformer) -> tuple[Tensor, ...]:
     projections = [each.k_proj for each in readers] + [readers[0].v_proj]
     projections += [layer.cross_attn_image_to_token.q_proj for layer in layers]
     return tuple(x for each in projections for x in (each.weight, each.bias))
-
-
-def _equal(kept: Tensor, x: Tensor) -> bool:
-    return kept.dtype == x.dtype and kept.shape == x.shape and torch.equal(kept, x)
 
 
 def _by_head(attention: Attention, x: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ Paper, §A ("Lightweight mask decoder", "Making the model ambiguity-aware").
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import cast
 
 import torch
@@ -12,12 +13,17 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sam_plugins.modeling.cpu import linear, runs_eagerly_on_cpu
-from sam_plugins.modeling.image_side import ImageSide, few
+from sam_plugins.modeling.image_side import ImageSide
+from sam_plugins.modeling.image_tokens import ImageTokens, in_rows
 from sam_plugins.modeling.kernels import upscaling as compiled
 from sam_plugins.modeling.kernels.activations import own_gelu
+from sam_plugins.modeling.kernels.bfloat16 import two_way
 from sam_plugins.modeling.kernels.bfloat16 import upscaling as compiled_bfloat16
 from sam_plugins.modeling.layers import MLP, LayerNorm2d
-from sam_plugins.modeling.two_way_transformer import TwoWayTransformer
+from sam_plugins.modeling.two_way_transformer import TwoWayTransformer, few, is_plain
+
+# Prompts whose tokens are updated at once by the kernels: 32 MB of image tokens.
+PROMPTS = 8
 
 
 class MaskDecoder(nn.Module):
@@ -48,6 +54,7 @@ class MaskDecoder(nn.Module):
         self.transformer_dim = transformer_dim
         self.transformer = transformer
         # Of the image that was asked about last.
+        self._kept_tokens: ImageTokens | None = None
         self._kept_side: ImageSide | None = None
         self.num_multimask_outputs = num_multimask_outputs
         # Mask 0 answers unambiguous prompts, the others are the candidates of ambiguous ones.
@@ -76,7 +83,7 @@ class MaskDecoder(nn.Module):
         sparse_prompt_embeddings: Tensor,
         dense_prompt_embeddings: Tensor,
         multimask_output: bool,
-        upscaling: torch.dtype | None = None,
+        precision: torch.dtype | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Predict the masks of B prompts.
 
@@ -92,8 +99,9 @@ class MaskDecoder(nn.Module):
             Encoded masks, or the expanded "no mask" vector.
         multimask_output : bool
             Three candidates (True) or the single mask (False).
-        upscaling : torch.dtype, optional
-            What the masks are upscaled in; the weights' own if omitted.
+        precision : torch.dtype, optional
+            Of large products: in what the masks are upscaled, and where there are kernels for it,
+            image tokens are multiplied. The weights' own if omitted.
 
         Returns
         -------
@@ -108,7 +116,7 @@ class MaskDecoder(nn.Module):
             sparse_prompt_embeddings,
             dense_prompt_embeddings,
             tokens=slice(1, None) if multimask_output else slice(0, 1),
-            upscaling=upscaling,
+            precision=precision,
         )
 
     def predict_masks(
@@ -118,7 +126,7 @@ class MaskDecoder(nn.Module):
         sparse_prompt_embeddings: Tensor,
         dense_prompt_embeddings: Tensor,
         tokens: slice = slice(None),
-        upscaling: torch.dtype | None = None,
+        precision: torch.dtype | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Predict the masks of the chosen mask tokens; by default of all four.
 
@@ -134,8 +142,9 @@ class MaskDecoder(nn.Module):
             Encoded masks, or the expanded "no mask" vector.
         tokens : slice
             Which of the mask tokens: 0 answers unambiguous prompts, the others are candidates.
-        upscaling : torch.dtype, optional
-            What the masks are upscaled in; the weights' own if omitted.
+        precision : torch.dtype, optional
+            Of large products: in what the masks are upscaled, and where there are kernels for it,
+            image tokens are multiplied. The weights' own if omitted.
 
         Returns
         -------
@@ -154,70 +163,86 @@ class MaskDecoder(nn.Module):
                 _without_copies(dense_prompt_embeddings),
             )
         )
-        batch = len(sparse)
-        side = self._image_side(images, image_pe, dense, sparse)
-        # A prompt's image tokens and fine maps fill a CPU's caches: one prompt after the other.
-        at_once = 1 if runs_eagerly_on_cpu(images) else batch
-        parts = [slice(start, start + at_once) for start in range(0, batch, at_once)]
-        answers = [
-            self._predict(
-                side or (_part(images, part) + _part(dense, part), image_pe),
-                sparse[part],
-                tokens,
-                upscaling or dtype,
-            )
-            for part in parts
-        ]
+        output = torch.cat([self.iou_token.weight, self.mask_tokens.weight])  # (5, C)
+        queries = torch.cat([output.expand(len(sparse), -1, -1), sparse], dim=1)  # (B, 5 + T, C)
+        update, at_once = self._choose((images, dense, image_pe), queries, precision or dtype)
+        grid = (images.shape[-2], images.shape[-1])
+        answers = []
+        for start in range(0, len(queries), at_once):
+            part = slice(start, start + at_once)
+            updated, keys = update(queries[part], part)
+            answers.append(self._read(updated, keys, grid, tokens, precision or dtype))
         masks, iou = zip(*answers, strict=True)
         return torch.cat(masks), torch.cat(iou)
 
-    def _image_side(
-        self, images: Tensor, image_pe: Tensor, dense: Tensor, sparse: Tensor
-    ) -> ImageSide | None:
-        """What is computed once for all prompts without a mask about one image, on a CPU."""
-        tokens = 1 + self.num_mask_tokens + sparse.shape[1]
-        shared = runs_eagerly_on_cpu(images) and len(images) == len(dense) == 1
-        constant = dense.stride()[-2:] == (0, 0)  # as without a mask
-        if not (shared and constant and images.dtype == torch.float32):
-            return None
-        if not few(self.transformer, tokens):
-            return None
-        parts, side = (self.transformer, images, dense[..., :1, :1], image_pe), self._kept_side
-        if side is None or not side.fits(*parts):
-            self._kept_side = side = ImageSide.of(*parts)
-        return side
+    def _choose(
+        self, maps: tuple[Tensor, Tensor, Tensor], queries: Tensor, precision: torch.dtype
+    ) -> tuple[Callable[[Tensor, slice], tuple[Tensor, Tensor]], int]:
+        """How to run the transformer for some prompts' tokens, and for how many at once.
 
-    def _predict(
-        self,
-        image: ImageSide | tuple[Tensor, Tensor],
-        sparse: Tensor,
-        tokens: slice,
-        upscaling: torch.dtype,
-    ) -> tuple[Tensor, Tensor]:
-        """Predict from tokens (B, T, C) and images (B or 1, C, h, w), with the dense prompts.
-
-        Beside the images stands their positional encoding; of one image, all of it may be kept.
+        The maps are image embeddings, dense prompts and the positional encoding.
         """
-        output_tokens = torch.cat([self.iou_token.weight, self.mask_tokens.weight])  # (5, C)
-        output_tokens = output_tokens.expand(len(sparse), -1, -1)
-        queries = torch.cat([output_tokens, sparse], dim=1)  # (B, 5 + T, C)
-        if isinstance(image, ImageSide):
-            grid = image.grid
-            queries, keys = image.run(queries)
-        else:
-            grid = (image[0].shape[-2], image[0].shape[-1])
-            queries, keys = self.transformer(*image, queries)
+        transformer, (images, dense, image_pe) = self.transformer, maps
+        eager = runs_eagerly_on_cpu(images)
+        by_kernels = precision == torch.bfloat16 and two_way.suits(
+            transformer, images, queries.shape[1]
+        )
+        # The same for all prompts, as without a mask: the image's part is computed once.
+        shared = eager and len(images) == len(dense) == 1 and dense.stride()[-2:] == (0, 0)
+        of_tokens = precision if by_kernels else images.dtype
+        kept = self._keep(images, dense[..., :1, :1], image_pe, of_tokens) if shared else None
+        if by_kernels:
+            positions = kept.positions if kept else in_rows(image_pe)[0]
+
+            def update(queries: Tensor, part: slice) -> tuple[Tensor, Tensor]:
+                keys = kept.keys if kept else in_rows(_part(images, part) + _part(dense, part))
+                return two_way.run(transformer, keys, positions, queries)
+
+            return update, PROMPTS
+        few_tokens = few(transformer, queries.shape[1]) and is_plain(transformer)
+        if kept and images.dtype == torch.float32 and few_tokens:
+            side = self._keep_side(kept)
+            return lambda queries, part: side.run(queries), 1
+
+        def update_plainly(queries: Tensor, part: slice) -> tuple[Tensor, Tensor]:
+            return transformer(_part(images, part) + _part(dense, part), image_pe, queries)
+
+        # A prompt's image tokens and fine maps fill a CPU's caches: one prompt after the other.
+        return update_plainly, 1 if eager else len(queries)
+
+    def _keep(
+        self, image: Tensor, dense: Tensor, image_pe: Tensor, dtype: torch.dtype
+    ) -> ImageTokens:
+        given = image, dense, image_pe, dtype
+        if self._kept_tokens is None or not self._kept_tokens.fits(*given):
+            self._kept_tokens = ImageTokens.of(*given)
+        return self._kept_tokens
+
+    def _keep_side(self, tokens: ImageTokens) -> ImageSide:
+        if self._kept_side is None or not self._kept_side.fits(self.transformer, tokens):
+            self._kept_side = ImageSide.of(self.transformer, tokens)
+        return self._kept_side
+
+    def _read(
+        self,
+        queries: Tensor,
+        keys: Tensor,
+        grid: tuple[int, int],
+        tokens: slice,
+        precision: torch.dtype,
+    ) -> tuple[Tensor, Tensor]:
+        """Make masks and their IoU of updated tokens (B, 5 + T, C) and image tokens (B, N, C)."""
         iou_token, mask_tokens = queries[:, 0], queries[:, 1 : 1 + self.num_mask_tokens]
         chosen = range(self.num_mask_tokens)[tokens]
         weights = torch.stack(
             [self.output_hypernetworks_mlps[i](mask_tokens[:, i]) for i in chosen], dim=1
         )  # (B, K, C / 8)
         iou = self.iou_prediction_head(iou_token)[:, tokens]  # (B, K)
-        kernels = compiled if upscaling == keys.dtype else compiled_bfloat16
-        if upscaling in (keys.dtype, torch.bfloat16) and kernels.suits(keys, weights):
+        kernels = compiled_bfloat16 if precision == torch.bfloat16 else compiled
+        if kernels.suits(keys, weights):
             layers = cast(_Upscaling, tuple(self.output_upscaling))
             return kernels.upscale(keys, grid, layers, weights), iou
-        masks = _per_mask(self._upscale(keys.to(upscaling)), weights.to(upscaling))
+        masks = _per_mask(self._upscale(keys.to(precision)), weights.to(precision))
         return _in_place(masks.to(weights.dtype), grid), iou
 
     def _upscale(self, keys: Tensor) -> Tensor:

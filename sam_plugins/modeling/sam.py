@@ -178,8 +178,9 @@ class Sam(Float32Buffers):
 
         Notes
         -----
-        Under autocast and without gradients, only the upscaling of the masks is done in half
-        precision: it is a third of the work, and the rest decides what is meant.
+        Under autocast and without gradients, only large products are made in half precision: of
+        the masks' upscaling and, on some processors, of image tokens. All else is little work, and
+        decides what is meant.
         """
         if (points is None) != (labels is None):
             raise ValueError("points and labels must be given together")
@@ -200,7 +201,7 @@ class Sam(Float32Buffers):
                 sparse_prompt_embeddings=sparse,
                 dense_prompt_embeddings=dense,
                 multimask_output=multimask,
-                upscaling=torch.get_autocast_dtype(device) if half else None,
+                precision=torch.get_autocast_dtype(device) if half else None,
             )
 
     def postprocess_masks(

@@ -301,6 +301,38 @@ class Attention(nn.Module):
         return x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
 
 
+def few(transformer: TwoWayTransformer, tokens: int) -> bool:
+    """Tell whether tokens are so few that projecting them is cheaper than projecting the image's.
+
+    Parameters
+    ----------
+    transformer : TwoWayTransformer
+    tokens : int
+        Of one prompt, with the output tokens.
+
+    Returns
+    -------
+    bool
+    """
+    return tokens < transformer.final_attn_token_to_image.head_width
+
+
+def is_plain(transformer: TwoWayTransformer) -> bool:
+    """Tell whether all attention layers are what they were made as.
+
+    Parameters
+    ----------
+    transformer : TwoWayTransformer
+
+    Returns
+    -------
+    bool
+        False if a projection was adapted or quantised, for instance.
+    """
+    attentions = (each for each in transformer.modules() if isinstance(each, Attention))
+    return not any(each.is_wrapped() for each in attentions)
+
+
 def _attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """Attention of (B, heads, T, d) to (B, heads, N, d)."""
     if q.requires_grad and q.device.type == "cpu":

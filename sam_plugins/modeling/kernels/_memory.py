@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
 
 # Bytes of a line of the caches.
@@ -21,7 +23,7 @@ def aligned(shape: tuple[int, ...], dtype: type[np.generic] = np.float32) -> np.
     ndarray
         Its content is arbitrary.
     """
-    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    size = prod(shape) * np.dtype(dtype).itemsize
     room = np.empty(size + LINE, np.uint8)
     start = -room.ctypes.data % LINE
     return room[start : start + size].view(dtype).reshape(shape)

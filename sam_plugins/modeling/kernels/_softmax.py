@@ -149,14 +149,14 @@ def _share(builder: ir.IRBuilder, weights: Any, power: tuple[float, ...], write:
     highest = v.in_all_lanes(builder, most)
 
     def keys(x: Any, total: Any) -> Any:
-        share = _power_of_two(builder, builder.fsub(line.load(x), highest), power)
+        share = power_of_two(builder, builder.fsub(line.load(x), highest), power)
         write(share, x)
         return builder.fadd(total, share)
 
     return v.total(builder, v.loop(builder, (count, v.LANES), v.constant(0), keys))
 
 
-def _power_of_two(builder: ir.IRBuilder, x: Any, power: tuple[float, ...]) -> Any:
+def power_of_two(builder: ir.IRBuilder, x: Any, power: tuple[float, ...]) -> Any:
     """Two to the power of a number that is 0 or less, or of `LOWEST_POWER` if that is more.
 
     Added to `ROUNDING` and taken back, a number is rounded to an integer, which the sum has in its

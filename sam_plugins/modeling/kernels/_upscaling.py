@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from numba import njit
 
-from sam_plugins.modeling.kernels._elementwise import add_bias, gelu_of_sum, layer_norm
+from sam_plugins.modeling.kernels._elementwise import gelu_of_sum
+from sam_plugins.modeling.kernels._norms import norm_sums
 from sam_plugins.modeling.kernels._products import multiply
 
 # Image tokens at once: 260 kB of finer and finer tokens.
@@ -33,16 +34,16 @@ def upscale(first, last, x, width, first_layer, norm, second_layer, weights, mas
     masks : ndarray of shape (K, 4 * h, 4 * w), float32
         Receives the logits.
     scratch : tuple of ndarray
-        (1, TOKENS, C), (1, 4 * TOKENS, C / 4), (1, 4 * TOKENS, C / 2) and
+        (1, 4 * TOKENS, C / 4), (1, 4 * TOKENS, C / 2) and
         (1, 16 * TOKENS, COLUMNS).
     """
     tokens = last - first
-    finer, normal, finest, logits = scratch
+    normal, finest, logits = scratch
     scale, bias, zeros, eps = norm
-    multiply(x, first, tokens, first_layer[0], finer, 0)
-    add_bias(finer[0, :tokens], first_layer[1])
-    quarters = finer.reshape(normal.shape)
-    layer_norm(quarters[0, : 4 * tokens], scale, zeros, eps, normal[0])
+    multiply(x, first, tokens, first_layer[0], normal.reshape((1, TOKENS, x.shape[1])), 0)
+    norm_sums(
+        normal, first_layer[1], 0, 0, 4 * tokens, normal.shape[2], scale, zeros, eps, normal, 0
+    )
     gelu_of_sum(normal[0, : 4 * tokens], bias)
     multiply(normal[0], 0, 4 * tokens, second_layer[0], finest, 0)
     gelu_of_sum(finest[0, : 4 * tokens], second_layer[1])

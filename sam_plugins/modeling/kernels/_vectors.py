@@ -6,9 +6,11 @@ It makes none of a maximum, and on Intel's processors prefers vectors half as lo
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from typing import Any
 
 from llvmlite import binding, ir
+from numba import types
 from numba.core import cgutils
 
 # Numbers in a vector: of AVX-512, or of AVX2.
@@ -21,6 +23,8 @@ FLOATS, INTS, HALVES = (ir.VectorType(kind, LANES) for kind in (_FLOAT, _LANE, _
 
 class Row:
     """Elements of an array from some place on, in vectors.
+
+    An array of uint16 is one of bfloat16: its numbers are float32 as vectors.
 
     Parameters
     ----------
@@ -36,19 +40,31 @@ class Row:
         context, self.builder = code
         data = context.make_array(kind)(context, self.builder, array).data
         self.first = self.builder.gep(data, [start])
+        self.is_half = kind.dtype == types.uint16
 
     def load(self, start: Any) -> Any:
         """Give the vector of float32 that begins at an element."""
-        return self.builder.load(self._at(start, FLOATS), align=4)
+        if not self.is_half:
+            return self.builder.load(self._at(start, FLOATS), align=4)
+        bits = self.builder.zext(self.builder.load(self._at(start, HALVES), align=2), INTS)
+        return self.builder.bitcast(self.builder.shl(bits, integers(16)), FLOATS)
 
     def store(self, vector: Any, start: Any) -> None:
         """Write a vector down so that it begins at an element."""
+        if self.is_half and vector.type == FLOATS:
+            vector = rounded(self.builder, vector)
         self.builder.store(vector, self._at(start, vector.type), align=2)
 
     def repeated(self, place: Any) -> Any:
         """Give a vector of one number."""
         number = self.builder.load(self.builder.gep(self.first, [place]))
         return in_all_lanes(self.builder, number)
+
+    def below(self, distance: Any) -> Row:
+        """Give the elements from some place further on."""
+        row = copy(self)
+        row.first = self.builder.gep(self.first, [distance])
+        return row
 
     def _at(self, start: Any, kind: Any) -> Any:
         return self.builder.bitcast(self.builder.gep(self.first, [start]), kind.as_pointer())
@@ -134,6 +150,11 @@ def total(builder: ir.IRBuilder, vector: Any) -> Any:
     )
 
 
+def single(builder: ir.IRBuilder, value: Any) -> Any:
+    """A float64 as a float32."""
+    return builder.fptrunc(value, _FLOAT)
+
+
 def constant(value: Any) -> Any:
     """A float32 in all lanes."""
     return ir.Constant(FLOATS, [float(value)] * LANES)
@@ -142,6 +163,12 @@ def constant(value: Any) -> Any:
 def integers(value: int) -> Any:
     """An integer in all lanes."""
     return ir.Constant(INTS, [value] * LANES)
+
+
+def in_order(builder: ir.IRBuilder, vector: Any, places: list[int]) -> Any:
+    """Put the lanes of a vector into another order: each takes what is at its place."""
+    order = ir.Constant(INTS, places)
+    return builder.shuffle_vector(vector, vector, order)
 
 
 def in_all_lanes(builder: ir.IRBuilder, value: Any) -> Any:

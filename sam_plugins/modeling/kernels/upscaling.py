@@ -1,4 +1,4 @@
-"""The mask decoder's last steps by compiled kernels, one prompt at a time."""
+"""The mask decoder's last steps by compiled kernels."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from sam_plugins.modeling.kernels import processor
+from sam_plugins.modeling.kernels._memory import aligned
 from sam_plugins.modeling.kernels.layers import array
 from sam_plugins.modeling.layers import LayerNorm2d
 from sam_plugins.threads import share
@@ -37,10 +38,7 @@ def suits(keys: Tensor, weights: Tensor) -> bool:
     from sam_plugins.modeling.kernels._tiles import COLUMNS, ROWS
 
     return (
-        len(keys) == 1
-        and keys.shape[1] >= ROWS
-        and keys.shape[2] % (2 * COLUMNS) == 0
-        and weights.shape[1] <= COLUMNS
+        keys.shape[1] >= ROWS and keys.shape[2] % (2 * COLUMNS) == 0 and weights.shape[1] <= COLUMNS
     )
 
 
@@ -49,18 +47,18 @@ def upscale(keys: Tensor, grid: tuple[int, int], layers: Layers, weights: Tensor
 
     Parameters
     ----------
-    keys : Tensor of shape (1, N, C)
-        Image tokens of one prompt.
+    keys : Tensor of shape (B, N, C)
+        Image tokens of each prompt.
     grid : tuple of int
         Their (h, w).
     layers : tuple of nn.Module
         Transposed convolution, norm, GELU, transposed convolution and GELU.
-    weights : Tensor of shape (1, K, C / 8)
+    weights : Tensor of shape (B, K, C / 8)
         Of K masks.
 
     Returns
     -------
-    Tensor of shape (1, K, 4 h, 4 w)
+    Tensor of shape (B, K, 4 h, 4 w)
         Logits.
     """
     from sam_plugins.modeling.kernels import _upscaling
@@ -69,28 +67,28 @@ def upscale(keys: Tensor, grid: tuple[int, int], layers: Layers, weights: Tensor
 
     (height, width), at_once = grid, _upscaling.TOKENS
     first, norm, _, second, _ = layers
-    source, channels = keys[0].numpy(), keys.shape[2]
-    of_masks = in_panels(array(weights[0]))  # (1, C / 8, COLUMNS)
+    source, (prompts, tokens, channels) = array(keys), keys.shape
+    of_masks = in_panels(array(weights))  # (B, 1, C / 8, COLUMNS)
     convolutions = []
     for layer in (first, second):
         weight, bias = convolution(layer)
         convolutions.append((in_panels(weight), bias))
     scale = norm_of(norm)
-    masks = torch.empty(1, weights.shape[1], 4 * height, 4 * width)
-    out = masks[0].numpy()
-    count = -(-len(source) // at_once)
-    edges = [len(source) * number // count for number in range(count + 1)]
+    masks = torch.empty(prompts, weights.shape[1], 4 * height, 4 * width)
+    out, count = masks.numpy(), -(-tokens // at_once)
+    edges = [tokens * number // count for number in range(count + 1)]
 
     def work(parts: Iterator[int]) -> None:
-        shapes = ((1, channels), (4, channels // 4), (4, channels // 2), (16, COLUMNS))
-        scratch = tuple(np.empty((1, each * at_once, size), np.float32) for each, size in shapes)
-        for part in parts:
+        shapes = ((4, channels // 4), (4, channels // 2), (16, COLUMNS))
+        scratch = tuple(aligned((1, each * at_once, size)) for each, size in shapes)
+        for number in parts:
+            prompt, part = divmod(number, count)
             _upscaling.upscale(
-                edges[part], edges[part + 1], source, width,
-                convolutions[0], scale, convolutions[1], of_masks, out, scratch,
+                edges[part], edges[part + 1], source[prompt], width,
+                convolutions[0], scale, convolutions[1], of_masks[prompt], out[prompt], scratch,
             )  # fmt: skip
 
-    share(range(count), work)
+    share(range(prompts * count), work)
     return masks
 
 

