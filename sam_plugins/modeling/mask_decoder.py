@@ -183,14 +183,20 @@ class MaskDecoder(nn.Module):
         The maps are image embeddings, dense prompts and the positional encoding.
         """
         transformer, (images, dense, image_pe) = self.transformer, maps
-        eager = runs_eagerly_on_cpu(images)
-        by_kernels = precision == torch.bfloat16 and two_way.suits(
-            transformer, images, queries.shape[1]
+        eager, tokens = runs_eagerly_on_cpu(images), queries.shape[1]
+        by_kernels = precision == torch.bfloat16 and two_way.suits(transformer, images, tokens)
+        in_parts = (
+            eager
+            and images.dtype == torch.float32
+            and few(transformer, tokens)
+            and is_plain(transformer)
         )
         # The same for all prompts, as without a mask: the image's part is computed once.
-        shared = eager and len(images) == len(dense) == 1 and dense.stride()[-2:] == (0, 0)
-        of_tokens = precision if by_kernels else images.dtype
-        kept = self._keep(images, dense[..., :1, :1], image_pe, of_tokens) if shared else None
+        shared = len(images) == len(dense) == 1 and dense.stride()[-2:] == (0, 0)
+        kept = None
+        if shared and (by_kernels or in_parts):
+            of_tokens = precision if by_kernels else images.dtype
+            kept = self._keep(images, dense[..., :1, :1], image_pe, of_tokens)
         if by_kernels:
             positions = kept.positions if kept else in_rows(image_pe)[0]
 
@@ -199,8 +205,7 @@ class MaskDecoder(nn.Module):
                 return two_way.run(transformer, keys, positions, queries)
 
             return update, PROMPTS
-        few_tokens = few(transformer, queries.shape[1]) and is_plain(transformer)
-        if kept and images.dtype == torch.float32 and few_tokens:
+        if kept:
             side = self._keep_side(kept)
             return lambda queries, part: side.run(queries), 1
 
@@ -213,15 +218,17 @@ class MaskDecoder(nn.Module):
     def _keep(
         self, image: Tensor, dense: Tensor, image_pe: Tensor, dtype: torch.dtype
     ) -> ImageTokens:
-        given = image, dense, image_pe, dtype
-        if self._kept_tokens is None or not self._kept_tokens.fits(*given):
-            self._kept_tokens = ImageTokens.of(*given)
-        return self._kept_tokens
+        # Another thread may put another image in its place at any time.
+        given, kept = (image, dense, image_pe, dtype), self._kept_tokens
+        if kept is None or not kept.fits(*given):
+            self._kept_tokens = kept = ImageTokens.of(*given)
+        return kept
 
     def _keep_side(self, tokens: ImageTokens) -> ImageSide:
-        if self._kept_side is None or not self._kept_side.fits(self.transformer, tokens):
-            self._kept_side = ImageSide.of(self.transformer, tokens)
-        return self._kept_side
+        side = self._kept_side
+        if side is None or not side.fits(self.transformer, tokens):
+            self._kept_side = side = ImageSide.of(self.transformer, tokens)
+        return side
 
     def _read(
         self,

@@ -1,6 +1,7 @@
 """The mask decoder against the reference implementation: results, batches, gradients."""
 
 import copy
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -220,3 +221,24 @@ def test_what_is_kept_of_an_image_is_not_used_for_another(ours, theirs, relative
         layer.q_proj.weight.data.mul_(2)
         layer.out_proj.weight.data.mul_(2)
     check(inputs(1, 2, grid=(5, 3)))
+
+
+def test_threads_that_ask_about_different_images_get_their_own_answers(ours):
+    """What is kept of the image that was asked about last belongs to one of them at a time."""
+    decoder, wrong = copy.deepcopy(ours), []
+    given = [inputs(1, 2, grid=(8, 8), seed=seed) for seed in range(4)]
+
+    def predict(arguments):
+        with torch.inference_mode():
+            return decoder(**arguments, multimask_output=True, precision=torch.bfloat16)[0]
+
+    expected = [predict(arguments) for arguments in given]
+
+    def ask(number):
+        for _ in range(20):
+            if (predict(given[number]) - expected[number]).norm() > 0.01 * expected[number].norm():
+                wrong.append(number)
+
+    with ThreadPoolExecutor(len(given)) as pool:
+        list(pool.map(ask, range(len(given))))
+    assert not wrong

@@ -145,6 +145,7 @@ def run(
         Their positional encoding.
     tokens : Tensor of shape (P, T, C)
         The output tokens and the prompt's tokens.
+
     Returns
     -------
     tokens : Tensor of shape (P, T, C)
