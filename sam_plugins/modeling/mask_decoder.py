@@ -22,7 +22,7 @@ from sam_plugins.modeling.kernels.bfloat16 import upscaling as compiled_bfloat16
 from sam_plugins.modeling.layers import MLP, LayerNorm2d
 from sam_plugins.modeling.two_way_transformer import TwoWayTransformer, few, is_plain
 
-# Prompts whose tokens are updated at once by the kernels: 32 MB of image tokens.
+# Prompts that go through the kernels at once: 17 MB of image tokens.
 PROMPTS = 8
 
 

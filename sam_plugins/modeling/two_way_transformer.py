@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sam_plugins.modeling.cpu import Linear
+from sam_plugins.modeling.image_tokens import in_rows
 from sam_plugins.modeling.layers import MLPBlock
 
 
@@ -79,8 +80,7 @@ class TwoWayTransformer(nn.Module):
         While the image tokens are the same for all prompts (until the first layer's last step) they
         are kept once, and their projections are computed once.
         """
-        keys = image_embedding.flatten(2).transpose(1, 2).contiguous()  # (B or 1, h * w, C)
-        key_pe = image_pe.flatten(2).transpose(1, 2).contiguous()  # (1, h * w, C)
+        keys, key_pe = in_rows(image_embedding), in_rows(image_pe)  # (B or 1, h * w, C)
         queries = point_embedding
         for layer in self.layers:
             queries, keys = layer(queries, keys, point_embedding, key_pe)

@@ -21,12 +21,12 @@ def add_numbers(context, x, x_start, y, y_start, count, out):
 
     Parameters
     ----------
-    x, y : ndarray
+    x, y : ndarray of any shape, contiguous
         Numbers, from elements ``x_start`` and ``y_start`` on.
     count : int
         How many, a multiple of LANES.
-    out : ndarray
-        Receives the sums.
+    out : ndarray of any shape, contiguous
+        Receives the sums, from its first element on.
     """
 
     def code(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:

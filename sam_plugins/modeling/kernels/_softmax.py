@@ -134,7 +134,7 @@ def share_rounded_line(context, weights, start, count, most, shares, out_start):
         out = v.Row((context, builder), signature.args[4], shares, out_start)
 
         def write(share: Any, x: Any) -> None:
-            out.store(v.rounded(builder, share), x)
+            out.store(share, x)
 
         total = _share(builder, (line, count, most), ROUGH_POWER, write)
         out.store(ir.Constant(v.HALVES, [0] * v.LANES), count)

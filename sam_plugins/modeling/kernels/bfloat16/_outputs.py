@@ -67,7 +67,7 @@ def _code(function: Any) -> Any:
         def write(r: Any, nothing: Any) -> Any:
             x = source.load(builder.mul(r, pitch))
             result = function(builder, builder.fadd(x, more))
-            target.store(v.rounded(builder, result), builder.mul(r, row))
+            target.store(result, builder.mul(r, row))
             return nothing
 
         v.loop(builder, (ir.Constant(v.INT, BLOCK), 1), zero, write)

@@ -108,7 +108,7 @@ def write_and_read(keys, first, last, positions, answers, out, sought, found, sc
     ----------
     keys, first, last, positions, sought, found, scratch
         As in `read`.
-    answers : Prepared
+    answers : Answers
         What image tokens find.
     out : ndarray of shape (P, N, C), uint16
         Receives the image tokens; may be ``keys``.

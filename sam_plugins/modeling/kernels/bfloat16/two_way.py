@@ -47,13 +47,13 @@ class Found(NamedTuple):
     totals: np.ndarray
 
 
-class Prepared(NamedTuple):
-    """What image tokens find among tokens, as the kernels take it.
+class Answers(NamedTuple):
+    """What image tokens find among the tokens of P prompts.
 
     Parameters
     ----------
     questions : ndarray of shape (P, R / SIDE, C / PAIR, SIDE), uint32
-        What located image tokens are multiplied by: a panel's columns.
+        For each head of a token, what located image tokens are multiplied by: a panel's columns.
     offsets : ndarray of shape (P, R), float32
         What is added to that; minus infinity where there is no token.
     answers : ndarray of shape (P, C / SIDE, R / PAIR, SIDE), uint32
@@ -72,30 +72,6 @@ class Prepared(NamedTuple):
     weight: np.ndarray
     bias: np.ndarray
     eps: float
-    heads: int
-
-
-class Answers(NamedTuple):
-    """What image tokens find among the tokens of P prompts.
-
-    Parameters
-    ----------
-    questions : Tensor of shape (P, S, C)
-        What located image tokens are multiplied by, for each head of a token: S = tokens * heads.
-    offsets : Tensor of shape (P, S)
-        What is added to that.
-    answers : Tensor of shape (P, S, C)
-        What each head of a token brings.
-    norm : nn.LayerNorm
-        What follows.
-    heads : int
-        Of a token.
-    """
-
-    questions: Tensor
-    offsets: Tensor
-    answers: Tensor
-    norm: nn.LayerNorm
     heads: int
 
 
@@ -200,18 +176,26 @@ def _projected(attention: Attention, found: Tensor) -> Tensor:
 def _answers(layer: TwoWayAttentionBlock, k: Tensor, v: Tensor) -> Answers:
     """What image tokens find among tokens, whose keys and values are made of k and v (P, T, C)."""
     from sam_plugins.modeling.kernels._softmax import LOG2_E
+    from sam_plugins.modeling.kernels.bfloat16._blocks import BLOCK
+    from sam_plugins.modeling.kernels.bfloat16._numbers import in_panels
 
     attention, prompts = layer.cross_attn_image_to_token, len(k)
     keys = _heads(attention, attention.k_proj(k)) * (attention.scale * float(LOG2_E))
     bias = attention.q_proj.bias.view(attention.num_heads, -1, 1)  # (heads, d, 1)
     out = attention.out_proj.weight.unflatten(1, (attention.num_heads, -1)).permute(1, 2, 0)
     values = _heads(attention, attention.v_proj(v)) @ out  # (heads, P * T, C)
+    # A head's shares sum up to 1: each brings its part of the bias.
+    brought = _side_by_side(values, prompts) + attention.out_proj.bias / attention.num_heads
+    asked = _side_by_side(keys @ attention.heads_of(attention.q_proj), prompts)
+    _, count, channels = asked.shape
+    rows = filled(count, BLOCK)
+    offsets = np.full((prompts, rows), -np.inf, np.float32)
+    offsets[:, :count] = _side_by_side(keys @ bias, prompts)[..., 0]
     return Answers(
-        _side_by_side(keys @ attention.heads_of(attention.q_proj), prompts),
-        _side_by_side(keys @ bias, prompts)[..., 0],
-        # A head's shares sum up to 1: each brings its part of the bias.
-        _side_by_side(values, prompts) + attention.out_proj.bias / attention.num_heads,
-        layer.norm4,
+        in_panels(array(asked), rows, channels),
+        offsets,
+        in_panels(array(brought.mT), channels, rows),
+        *norm_parts(layer.norm4),
         attention.num_heads,
     )
 
@@ -242,9 +226,9 @@ def _search(
     prompts, count, channels = sought.shape
     rows, source, located = filled(count, BLOCK), _numbers(keys), _numbers(positions)
     panels = in_panels(array(sought), rows, channels)
-    given = None if answers is None else _prepared(answers, rows)
-    kept = given is None or in_place
-    written = source if kept else aligned((prompts, *source.shape[1:]), np.uint16)
+    written = source
+    if not (answers is None or in_place):
+        written = aligned((prompts, *source.shape[1:]), np.uint16)
     starts = range(0, source.shape[1], PART)
     found = [_nothing(prompts, rows, channels) for _ in starts]
 
@@ -253,29 +237,14 @@ def _search(
         for part in parts:
             end = min(source.shape[1], starts[part] + PART)
             image, last = (source, starts[part], end, located), (found[part], scratch)
-            if given is None:
+            if answers is None:
                 _two_way.read(*image, panels, *last)
             else:
-                _two_way.write_and_read(*image, given, written, panels, *last)
+                _two_way.write_and_read(*image, answers, written, panels, *last)
 
     share(range(len(starts)), work)
     out = torch.from_numpy(written).view(torch.bfloat16)
     return torch.from_numpy(_together(found)[:, :count]), out
-
-
-def _prepared(answers: Answers, rows: int) -> Prepared:
-    from sam_plugins.modeling.kernels.bfloat16._numbers import in_panels
-
-    channels, count = answers.questions.shape[2], answers.offsets.shape[1]
-    offsets = np.full((len(answers.offsets), rows), -np.inf, np.float32)
-    offsets[:, :count] = answers.offsets
-    return Prepared(
-        in_panels(array(answers.questions), rows, channels),
-        offsets,
-        in_panels(array(answers.answers.mT), channels, rows),
-        *norm_parts(answers.norm),
-        answers.heads,
-    )
 
 
 def _numbers(tokens: Tensor) -> np.ndarray:
