@@ -84,7 +84,8 @@ def choose_precision(device: torch.device, precision: str = "auto") -> str:
     Notes
     -----
     ``"auto"`` is bfloat16 where the hardware multiplies it natively (AVX512-BF16 or AMX on a CPU,
-    Ampere or later on CUDA) and float32 elsewhere. Only the image encoder is affected, and the last
+    Ampere or later on CUDA) and float32 elsewhere, as for a model on a CPU that gains nothing by it
+    (`modeling.sam.Sam.half_suits_cpu`). Only the image encoder is affected, and the last
     step of the mask decoder, which upscales the masks. ``"int8"`` multiplies by 8-bit weights in
     the encoder of a ViT on a CPU; with ``"openvino"``, OpenVINO runs the encoder there. In all else
     both are as ``"auto"``.

@@ -64,10 +64,11 @@ class Embedder:
         self.device = choose_device(device)
         if self.device.type == "cpu":
             reuse_memory()
-        self.precision = choose_precision(self.device, precision)
+        choose_precision(self.device, precision)  # before anything is downloaded
         if isinstance(model, str | os.PathLike):
             model = load_model(model, device=str(self.device), progress=progress)
         self.model = model.to(self.device).eval()
+        self.precision = self._resolved(precision)
         self.cache = EmbeddingCache(disk_bytes=0) if cache is None else cache
         self.cuda_graphs = cuda_graphs and self.device.type == "cuda"
         self._graphs = Graphs(MOST_GRAPHS if self.cuda_graphs else 0)
@@ -296,8 +297,14 @@ class Embedder:
 
         # What is for a CPU only is of the encoder alone.
         word = "auto" if self.precision in CPU_ONLY else self.precision
-        name = choose_precision(self.device, word)
+        name = self._resolved(word)
         return None if name == "float32" else getattr(torch, name)
+
+    def _resolved(self, precision: str) -> str:
+        """What ``"auto"`` is for this model."""
+        if precision == "auto" and self.device.type == "cpu" and not self.model.half_suits_cpu:
+            return "float32"
+        return choose_precision(self.device, precision)
 
     def _autocast(self) -> torch.autocast:
         import torch

@@ -199,3 +199,8 @@ def test_an_embedding_of_other_weights_is_refused(predictor, embedding):
 
 def test_an_empty_batch_of_prompts_has_no_answers(predictor, embedding):
     assert predictor.predict_batch(embedding, []) == []
+
+
+def test_lite_is_exact_on_a_cpu_unless_told_otherwise():
+    assert Predictor("lite", device="cpu").precision == "float32"
+    assert Predictor("lite", device="cpu", precision="bfloat16").precision == "bfloat16"

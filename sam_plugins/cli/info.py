@@ -72,7 +72,10 @@ def _add_devices(table: Table) -> None:
     if torch.backends.mps.is_available():
         table.add_row("mps", "present")
     chosen = choose_device("auto")
-    table.add_row("used by default", f"{chosen}, {choose_precision(chosen)}")
+    precision = choose_precision(chosen)
+    # See `half_suits_cpu` of the models.
+    exact = " (lite: float32)" if chosen.type == "cpu" and precision != "float32" else ""
+    table.add_row("used by default", f"{chosen}, {precision}{exact}")
 
 
 def _add_cache(table: Table) -> None:

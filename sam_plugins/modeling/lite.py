@@ -26,6 +26,7 @@ from sam_plugins.modeling.lite_decoder import LiteMaskDecoder
 from sam_plugins.modeling.lite_encoder import LiteImageEncoder
 from sam_plugins.modeling.lite_levels import LevelPrompts, LevelView, join_views, look
 from sam_plugins.modeling.lite_prompts import LitePromptEncoder
+from sam_plugins.modeling.lite_windows import Maps
 from sam_plugins.modeling.sam import Sam
 
 # The focal loss leaves a small model's logits soft: inside its masks they are about 1. `decode`
@@ -69,6 +70,8 @@ class LiteSam(Sam):
     logit_scale = LOGIT_SCALE
     # Where it looks is decided by where the prompts are.
     decode_is_recordable = False
+    # It gains a tenth there, and one in twenty of all automatic masks changes (docs/benchmarks.md).
+    half_suits_cpu = False
 
     def __init__(self, config: SamConfig) -> None:
         parts = config.encoder
@@ -270,7 +273,7 @@ class LiteSam(Sam):
 
     def decode_all(
         self,
-        features: tuple[Tensor, ...],
+        features: tuple[Maps, ...],
         *,
         points: Tensor | None = None,
         labels: Tensor | None = None,
@@ -283,8 +286,8 @@ class LiteSam(Sam):
 
         Parameters
         ----------
-        features : tuple of Tensor
-            From `encode`, for I images.
+        features : tuple of Tensor or of list of Tensor
+            From `encode`, for I images; lists hold each image's own maps.
         points, labels, boxes, mask_logits, text_tokens : Tensor, optional
             As in `Sam.decode`; B = I * K prompts, those of one image together.
         origin : Tensor of shape (I, 2), optional
@@ -298,7 +301,7 @@ class LiteSam(Sam):
         iou : Tensor of shape (B, 4)
             Logits of the predicted IoU.
         """
-        height, width = features[2].shape[-2:]
+        height, width = features[2][0].shape[-2:]
         given = [x for x in (points, boxes, mask_logits, text_tokens) if x is not None]
         batch = len(given[0]) if given else len(features[0])
         tokens, maps = self.prompt_encoder(
@@ -311,7 +314,7 @@ class LiteSam(Sam):
             size=(height, width),
             origin=origin,
         )
-        rows, columns = features[0].shape[-2:]
+        rows, columns = features[0][0].shape[-2:]
         image_pe = self.prompt_encoder.grid_encoding((rows, columns), origin)
         return self.mask_decoder(features, image_pe, tokens, maps)
 

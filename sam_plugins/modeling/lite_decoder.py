@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from sam_plugins.modeling.configs import LiteConfig
+from sam_plugins.modeling.cpu import runs_eagerly_on_cpu
+from sam_plugins.modeling.kernels.activations import own_gelu
 from sam_plugins.modeling.layers import MLP
+from sam_plugins.modeling.lite_windows import Maps
 from sam_plugins.modeling.two_way_transformer import TwoWayTransformer
 
 NUM_MASKS = 4
@@ -51,7 +56,7 @@ class LiteMaskDecoder(nn.Module):
 
     def forward(
         self,
-        features: tuple[Tensor, ...],
+        features: tuple[Maps, ...],
         image_pe: Tensor,
         prompt_tokens: Tensor,
         prompt_maps: Tensor,
@@ -60,7 +65,7 @@ class LiteMaskDecoder(nn.Module):
 
         Parameters
         ----------
-        features : tuple of Tensor
+        features : tuple of Tensor or of list of Tensor
             Maps of I images at the strides 16, 8, 4 and 2.
         image_pe : Tensor of shape (I or 1, C, h, w)
             Positional encoding of the image embedding.
@@ -73,22 +78,22 @@ class LiteMaskDecoder(nn.Module):
         iou : Tensor of shape (B, 4)
             Logits of the predicted IoU.
         """
-        p16, p8, p4, p2 = features
+        p16, *fine = features
+        (rows, columns), dtype, device = p16[0].shape[-2:], p16[0].dtype, p16[0].device.type
         prompts16 = self.maps16(prompt_maps)
         # Hundreds of small steps: casting all of them would cost more than it saves.
-        with torch.autocast(p16.device.type, enabled=p16.dtype != torch.float32):
-            queries, keys = self._attend(
-                _add_image(prompts16.to(p16.dtype), p16), image_pe, prompt_tokens
-            )
+        with torch.autocast(device, enabled=dtype != torch.float32):
+            image = _with_image(prompts16.to(dtype), p16)
+            queries, keys = self._attend(image, image_pe, prompt_tokens)
             mask_tokens = queries[:, 1 : 1 + NUM_MASKS]  # (B, 4, C)
             heads = zip(self.output_hypernetworks_mlps, mask_tokens.unbind(1), strict=True)
             weights = torch.stack([mlp(token) for mlp, token in heads], dim=1)  # (B, 4, f2)
-        x = keys.transpose(1, 2).unflatten(2, p16.shape[-2:])  # (B, C, h, w)
-        x = self._upscale(x, prompt_maps, (p8, p4, p2))  # (B, f2, 8 h, 8 w)
-        rows = x.permute(0, 2, 3, 1).flatten(1, 2)  # (B, 64 h * w, f2)
-        masks = (weights.to(x.dtype) / 4) @ rows.transpose(1, 2)  # (B, 4, 64 h * w)
+        x = keys.transpose(1, 2).unflatten(2, (rows, columns))  # (B, C, h, w)
+        x = self._upscale(x, prompt_maps, fine)  # (B, f2, 8 h, 8 w)
+        pixels = x.permute(0, 2, 3, 1).flatten(1, 2)  # (B, 64 h * w, f2)
+        masks = (weights.to(x.dtype) / 4) @ pixels.transpose(1, 2)  # (B, 4, 64 h * w)
         logits = masks.to(queries.dtype).unflatten(2, x.shape[-2:]) + self.mask_bias
-        with torch.autocast(p16.device.type, enabled=p16.dtype != torch.float32):
+        with torch.autocast(device, enabled=dtype != torch.float32):
             return logits, self._predict_iou(queries[:, 0], mask_tokens, logits)
 
     def _attend(
@@ -102,15 +107,15 @@ class LiteMaskDecoder(nn.Module):
             image_pe = image_pe.repeat_interleave(batch // len(image_pe), dim=0)
         return self.transformer(image, image_pe.to(image.dtype), tokens.to(image.dtype))
 
-    def _upscale(self, x: Tensor, prompt_maps: Tensor, fine: tuple[Tensor, ...]) -> Tensor:
+    def _upscale(self, x: Tensor, prompt_maps: Tensor, fine: Sequence[Maps]) -> Tensor:
         """Bring the image tokens (B, C, h, w) to stride 2: (B, f2, 8 h, 8 w)."""
         p8, p4, p2 = fine
         x = x.contiguous(memory_format=torch.channels_last)
-        x = functional.gelu(_add_image(self.up8(x) + self.maps8(prompt_maps), p8))
-        x = x + functional.gelu(self.mix8(x))  # (B, f8, 2 h, 2 w)
-        x = functional.gelu(_add_image(self.up4(x), p4))
-        x = x + functional.relu(self.mix4(x))  # (B, f4, 4 h, 4 w)
-        return functional.relu(_add_image(self.up2(x), p2))
+        x = own_gelu(_with_image(_plus(self.up8(x), self.maps8(prompt_maps)), p8))
+        x = _plus(own_gelu(self.mix8(x)), x)  # (B, f8, 2 h, 2 w)
+        x = own_gelu(_with_image(self.up4(x), p4))
+        x = _plus(functional.relu(self.mix4(x)), x)  # (B, f4, 4 h, 4 w)
+        return functional.relu(_with_image(self.up2(x), p2))
 
     def _predict_iou(self, iou_token: Tensor, mask_tokens: Tensor, logits: Tensor) -> Tensor:
         """Predict the IoU from the tokens and from the masks as they came out: (B, 4)."""
@@ -128,10 +133,21 @@ class LiteMaskDecoder(nn.Module):
         return self.iou_prediction_head(iou_token) + self.iou_from_mask(known)[..., 0]
 
 
-def _add_image(prompts: Tensor, images: Tensor) -> Tensor:
-    """Add each image's map (I, C, h, w) to the maps of its prompts (I * K, C, h, w)."""
+def _plus(x: Tensor, y: Tensor) -> Tensor:
+    """Add to maps that are not needed any more: on a CPU their memory is used again."""
+    return x.add_(y) if runs_eagerly_on_cpu(x) else x + y
+
+
+def _with_image(prompts: Tensor, images: Maps) -> Tensor:
+    """Add each image's map to those of its prompts (I * K, C, h, w), as `_plus` does."""
+    if isinstance(images, list):
+        if runs_eagerly_on_cpu(prompts) and len(images) == len(prompts):
+            for each, image in zip(prompts.split(1), images, strict=True):
+                each.add_(image)
+            return prompts
+        images = torch.cat(images)
     images = images.to(prompts.dtype)
     if len(prompts) == len(images):
-        return prompts + images
+        return _plus(prompts, images)
     grouped = prompts.unflatten(0, (len(images), -1))  # (I, K, C, h, w)
-    return (grouped + images[:, None]).flatten(0, 1)
+    return _plus(grouped, images[:, None]).flatten(0, 1)

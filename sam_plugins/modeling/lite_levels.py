@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from sam_plugins.modeling.lite_prompts import PADDING_LABEL
-from sam_plugins.modeling.lite_windows import STRIDES, Windows
+from sam_plugins.modeling.lite_windows import STRIDES, Maps, Windows, one_a_prompt
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,7 +143,7 @@ class LevelView:
     Parameters
     ----------
     level : int
-    maps : tuple of Tensor
+    maps : tuple of Tensor or of list of Tensor
         Maps of I images at the strides 16, 8, 4, 2: the level, or a window of it for each prompt.
     prompts : LevelPrompts
         In pixels of the maps' frame.
@@ -153,7 +154,7 @@ class LevelView:
     """
 
     level: int
-    maps: tuple[Tensor, ...]
+    maps: tuple[Maps, ...]
     prompts: LevelPrompts
     origin: Tensor
     windows: Windows | None = None
@@ -161,7 +162,7 @@ class LevelView:
     @property
     def size(self) -> tuple[int, int]:
         """(h, w) of the coarsest maps."""
-        height, width = self.maps[0].shape[-2:]
+        height, width = self.maps[0][0].shape[-2:]
         return height, width
 
     def to_frame(self, logits: Tensor) -> tuple[Tensor, Tensor]:
@@ -230,12 +231,16 @@ def join_views(views: Sequence[LevelView]) -> LevelView:
         the other.
     """
     count = views[0].prompts.count
-    maps = [[x.expand(count, -1, -1, -1) for x in view.maps] for view in views]
+    maps = [[_each(x, count) for x in view.maps] for view in views]
     given = [name for name, x in vars(views[0].prompts).items() if x is not None]
     prompts = {name: torch.cat([getattr(view.prompts, name) for view in views]) for name in given}
     return LevelView(
         views[0].level,
-        tuple(torch.cat(parts) for parts in zip(*maps, strict=True)),
+        tuple(list(chain(*parts)) for parts in zip(*maps, strict=True)),
         LevelPrompts(**prompts),
         torch.cat([view.origin.expand(count, -1) for view in views]),
     )
+
+
+def _each(maps: Maps, count: int) -> list[Tensor]:
+    return one_a_prompt(maps, count) if isinstance(maps, Tensor) else maps

@@ -15,6 +15,9 @@ WINDOW = 256
 # The strides of the maps that are cut; windows begin at multiples of the coarsest.
 STRIDES = (16, 8, 4, 2)
 
+# One map (I, C, h, w) of all images, or a list of each image's own (1, C, h, w).
+Maps = Tensor | list[Tensor]
+
 # What logits are outside of a window: certainly nothing.
 OUTSIDE = -20.0
 
@@ -51,8 +54,8 @@ class Windows:
         on_grid = (wanted.nan_to_num() / STRIDES[0]).round() * STRIDES[0]
         self.start = torch.minimum(on_grid.clamp(min=0), room).long()
 
-    def cut(self, features: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """Cut each prompt's window from an image's maps.
+    def cut(self, features: tuple[Tensor, ...]) -> tuple[list[Tensor], ...]:
+        """Cut each prompt's window from an image's maps, without copying anything.
 
         Parameters
         ----------
@@ -62,15 +65,15 @@ class Windows:
 
         Returns
         -------
-        tuple of Tensor
-            Maps of shape (B, C, h / s, w / s).
+        tuple of list of Tensor
+            At each stride, B maps of shape (1, C, h / s, w / s).
         """
         maps = []
         for stride, feature in zip(STRIDES, features, strict=True):
             places = self._places(stride)
-            images = feature.split(1) if len(feature) > 1 else [feature] * len(places)
-            parts = [image[(..., *place)] for image, place in zip(images, places, strict=True)]
-            maps.append(torch.cat(parts) if len(parts) > 1 else parts[0])
+            images = one_a_prompt(feature, len(places))
+            pairs = zip(images, places, strict=True)
+            maps.append([image[(..., *place)] for image, place in pairs])
         return tuple(maps)
 
     def cut_logits(self, logits: Tensor) -> Tensor:
@@ -152,3 +155,21 @@ class Windows:
         height, width = (side // stride for side in self.size)
         starts = (self.start // stride).tolist()
         return [(slice(y, y + height), slice(x, x + width)) for x, y in starts]
+
+
+def one_a_prompt(images: Tensor, prompts: int) -> list[Tensor]:
+    """Give each prompt's map.
+
+    Parameters
+    ----------
+    images : Tensor of shape (1 or B, C, h, w)
+        Of one image, or of one a prompt.
+    prompts : int
+        How many there are: B.
+
+    Returns
+    -------
+    list of Tensor
+        B maps of shape (1, C, h, w), none of them a copy.
+    """
+    return [images] * prompts if len(images) == 1 else list(images.split(1))

@@ -48,12 +48,15 @@ class Sam(Float32Buffers):
         Order of the channels.
     decode_is_recordable : bool
         Whether `decode` does the same steps for all prompts of one form, see `modeling.graphs`.
+    half_suits_cpu : bool
+        Whether half precision pays on a CPU that has it.
     """
 
     mask_threshold: float = 0.0
     logit_scale: float = 1.0
     image_format: str = "RGB"
     decode_is_recordable: bool = True
+    half_suits_cpu: bool = True
     pixel_mean: Tensor
     pixel_std: Tensor
 

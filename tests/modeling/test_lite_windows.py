@@ -58,7 +58,7 @@ def test_cut_is_slicing_and_paste_puts_it_back():
     for stride, whole, cut in zip((16, 8, 4, 2), features, windows.cut(features), strict=True):
         for row, (x, y) in enumerate(windows.start.tolist()):
             x, y, side = x // stride, y // stride, 256 // stride
-            assert torch.equal(cut[row], whole[0, :, y : y + side, x : x + side])
+            assert torch.equal(cut[row][0], whole[0, :, y : y + side, x : x + side])
     logits = torch.randn(3, 1, 256, 256)
     pasted = windows.paste_logits(windows.cut_logits(logits))
     for row, (x, y) in enumerate((windows.start // 2).tolist()):
