@@ -68,8 +68,8 @@ def _by_one_thread(parts: Iterable[Any], work: Callable[[Any], None]) -> None:
     work(iter(parts))
 
 
-def _has_no_tiles() -> bool:
-    return not processor.has_tiles()
+def _leaves_bfloat16_to_pytorch() -> bool:
+    return not processor.multiplies_bfloat16()
 
 
 def _is_exact_by_default() -> bool:
@@ -81,19 +81,19 @@ TRICKS = (
         "bias folded into the queries",
         "encode, bfloat16",
         ((relative_attention, "_attend_folded", relative_attention._attend_in_pieces),),
-        used=_has_no_tiles,
+        used=_leaves_bfloat16_to_pytorch,
     ),
     Trick(
         "a row of windows after the other",
         "encode, bfloat16",
         ((image_encoder, "by_stripes", lambda function, x, size: function(x)),),
-        used=_has_no_tiles,
+        used=_leaves_bfloat16_to_pytorch,
     ),
     Trick(
         "blocks by own kernels",
         "encode, bfloat16",
         ((bfloat16_vit, "suits", lambda *_: False),),
-        used=processor.has_tiles,
+        used=processor.multiplies_bfloat16,
     ),
     Trick(
         "blocks by own kernels",
@@ -141,13 +141,13 @@ TRICKS = (
         "image tokens by own kernels",
         "click, bfloat16",
         ((bfloat16_two_way, "suits", lambda *_: False),),
-        used=processor.has_tiles,
+        used=processor.multiplies_bfloat16,
     ),
     Trick(
         "image tokens by own kernels",
         "16 clicks, bfloat16",
         ((bfloat16_two_way, "suits", lambda *_: False),),
-        used=processor.has_tiles,
+        used=processor.multiplies_bfloat16,
     ),
     Trick(
         "masks upscaled in bfloat16",
@@ -158,7 +158,7 @@ TRICKS = (
         "masks upscaled by own kernels",
         "click, bfloat16",
         ((bfloat16_upscaling, "suits", lambda *_: False),),
-        used=processor.has_tiles,
+        used=processor.multiplies_bfloat16,
     ),
     Trick(
         "bottlenecks by rows",
@@ -176,13 +176,13 @@ TRICKS = (
         "attention and MLPs by own kernels",
         "encode, vit_t",
         ((bfloat16_layers, "suits", lambda *_: False),),
-        used=processor.has_tiles,
+        used=processor.multiplies_bfloat16,
     ),
     Trick(
         "attention in windows by its parts",
         "encode, vit_t",
         ((tiny_vit, "_attend", _fused),),
-        used=lambda: _has_no_tiles() and not _is_exact_by_default(),
+        used=lambda: _leaves_bfloat16_to_pytorch() and not _is_exact_by_default(),
     ),
     Trick("both levels in one call", "click, lite", ((lite, "FEW_PROMPTS", 0),)),
 )

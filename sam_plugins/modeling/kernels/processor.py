@@ -13,7 +13,11 @@ from sam_plugins.modeling.cpu import runs_eagerly_on_cpu
 
 # As LLVM names them: AMD's with two 256-bit multipliers, which MKL and oneDNN leave partly idle,
 # and Intel's with tiles, where MKL is as fast, but what lies between products leaves the caches.
-PROCESSORS = ("znver2", "znver3", "znver4", "sapphirerapids", "emeraldrapids")
+PROCESSORS = ("znver2", "znver3", "znver4", "znver5", "sapphirerapids", "emeraldrapids")
+
+# AMD's that multiply pairs of bfloat16 as fast as single float32: where that takes as long for two, as
+# on Intel's, oneDNN is as good.
+WITH_PAIRS = ("znver4", "znver5")
 
 # Linux on x86-64: a process asks before it uses tiles, whose registers are large (arch_prctl with
 # ARCH_REQ_XCOMP_PERM; Documentation/arch/x86/xstate.rst).
@@ -59,7 +63,35 @@ def has_tiles() -> bool:
     )
 
 
-def takes_in_tiles(x: Tensor) -> bool:
+@cache
+def has_pairs() -> bool:
+    """Tell whether this processor's vectors multiply pairs of bfloat16 as fast as float32.
+
+    Returns
+    -------
+    bool
+    """
+    from llvmlite import binding
+    from numba import config
+
+    return (
+        not config.DISABLE_JIT
+        and binding.get_host_cpu_name() in WITH_PAIRS
+        and bool(binding.get_host_cpu_features().get("avx512bf16"))
+    )
+
+
+def multiplies_bfloat16() -> bool:
+    """Tell whether this is a processor on which the kernels for bfloat16 are the fastest.
+
+    Returns
+    -------
+    bool
+    """
+    return has_tiles() or has_pairs()
+
+
+def can_take_bfloat16(x: Tensor) -> bool:
     """Tell whether the kernels for bfloat16 can take a tensor: on such a CPU, without gradients.
 
     Parameters
@@ -73,7 +105,7 @@ def takes_in_tiles(x: Tensor) -> bool:
         False unless the tensor is float32 or bfloat16.
     """
     known = x.dtype in (torch.float32, torch.bfloat16)
-    return runs_eagerly_on_cpu(x) and known and has_tiles()
+    return runs_eagerly_on_cpu(x) and known and multiplies_bfloat16()
 
 
 def takes_bfloat16(x: Tensor) -> bool:
@@ -91,7 +123,7 @@ def takes_bfloat16(x: Tensor) -> bool:
     return (
         torch.is_autocast_enabled("cpu")
         and torch.get_autocast_dtype("cpu") == torch.bfloat16
-        and takes_in_tiles(x)
+        and can_take_bfloat16(x)
     )
 
 

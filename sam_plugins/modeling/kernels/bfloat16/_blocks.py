@@ -1,9 +1,4 @@
-"""Products of bfloat16 matrices by AMX, as its instructions.
-
-A tile register holds 16 rows of 64 bytes, a line of the caches each. Two tiles of rows and two of
-columns give four tiles of sums: as many products as loads of 16 by 32 numbers, which is what the
-processor can do at once (Intel 64 and IA-32 optimization manual, 20.5).
-"""
+"""Products of bfloat16 matrices, a block at a time: by tiles, or by vectors of pairs."""
 
 from __future__ import annotations
 
@@ -11,23 +6,31 @@ from typing import Any
 
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numba.extending import intrinsic
 
-from sam_plugins.modeling.kernels._memory import LINE
+from sam_plugins.modeling.kernels import processor
+from sam_plugins.modeling.kernels.bfloat16 import _pairs, _tiles
+from sam_plugins.modeling.kernels.bfloat16._operands import (
+    BLOCK,
+    BYTE,
+    PAIR,
+    SIDE,
+    STEP,
+    Operands,
+)
 
-# Rows and columns of a tile of sums, and numbers along the common side in one step.
-SIDE, STEP = 16, 32
-# Rows and columns of a block: two tiles each.
-BLOCK = 2 * SIDE
-# Numbers of two bytes to a bfloat16 pair, in which matrices on the right are stored.
-PAIR = 2
+__all__ = [
+    "BLOCK",
+    "PAIR",
+    "SIDE",
+    "STEP",
+    "add_block",
+    "close_tiles",
+    "multiply_block",
+    "open_tiles",
+]
 
-_INT, _BYTE = ir.IntType(64), ir.IntType(8)
-_POINTER = ir.PointerType(_BYTE)
-_SUMS, _LEFT, _RIGHT = (0, 1, 2, 3), (4, 5), (6, 7)
-# Palette 1: eight tiles with bytes to a row (16 bits each, from byte 16) and rows (from byte 48).
-_CONFIGURATION = bytes([1, *[0] * 15, *[LINE, 0] * 8, *[0] * 16, *[SIDE] * 8, *[0] * 8])
+_BY_TILES = processor.has_tiles()
 
 
 @intrinsic
@@ -35,9 +38,8 @@ def open_tiles(context):
     """Take the processor's tiles into use; `close_tiles` must follow in the same thread."""
 
     def code(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
-        content = ir.Constant(ir.ArrayType(_BYTE, len(_CONFIGURATION)), bytearray(_CONFIGURATION))
-        place = cgutils.global_constant(builder, "tile_configuration", content)
-        _call(builder, "ldtilecfg", builder.bitcast(place, _POINTER))
+        if _BY_TILES:
+            _tiles.configure(builder)
         return context.get_dummy_value()
 
     return types.void(), code
@@ -48,7 +50,8 @@ def close_tiles(context):
     """Give the tiles back: whoever uses them next configures them anew."""
 
     def code(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
-        _call(builder, "tilerelease")
+        if _BY_TILES:
+            _tiles.release(builder)
         return context.get_dummy_value()
 
     return types.void(), code
@@ -99,76 +102,28 @@ def _block_code(*, accumulate: bool) -> Any:
     def code(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
         a, a_start, a_row, a_step, b, b_start, b_panel, out, start, row, side, steps = args
         kinds = signature.args
-        left = [
-            _at(context, builder, kinds[0], a, each) for each in _below(builder, a_start, a_row)
-        ]
-        right = [
-            _at(context, builder, kinds[4], b, each)
-            for each in (b_start, builder.add(b_start, b_panel))
-        ]
-        places = [
-            _at(context, builder, kinds[7], out, builder.add(each, offset))
-            for each in _below(builder, start, row)
-            for offset in (ir.Constant(_INT, 0), side)
-        ]
-        pitch = _times(builder, row, 4)
-        for tile, place in zip(_SUMS, places, strict=True):
-            if accumulate:
-                _call(builder, "tileloadd64", _number(tile), place, pitch)
-            else:
-                _call(builder, "tilezero", _number(tile))
-        of_left = left, _times(builder, a_row, 2), _times(builder, a_step, 2)
-        _sum(builder, of_left, right, steps)
-        for tile, place in zip(_SUMS, places, strict=True):
-            _call(builder, "tilestored64", _number(tile), place, pitch)
+
+        def place(number: int, array: Any, *elements: Any) -> Any:
+            data = context.make_array(kinds[number])(context, builder, array).data
+            for each in elements:
+                data = builder.gep(data, [each])
+            return builder.bitcast(data, ir.PointerType(BYTE))
+
+        def size(elements: Any, bytes_each: int) -> Any:
+            return builder.mul(elements, ir.Constant(elements.type, bytes_each))
+
+        block = Operands(
+            builder,
+            left=place(0, a, a_start),
+            left_row=size(a_row, 2),
+            left_step=size(a_step, 2),
+            right=(place(4, b, b_start), place(4, b, b_start, b_panel)),
+            out=(place(7, out, start), place(7, out, start, side)),
+            out_row=size(row, 4),
+            steps=steps,
+            accumulate=accumulate,
+        )
+        (_tiles if _BY_TILES else _pairs).write(block)
         return context.get_dummy_value()
 
     return code
-
-
-def _sum(builder: ir.IRBuilder, a: Any, panels: Any, steps: Any) -> None:
-    """Write the loop along the common side."""
-    (lines, line, distance), width = a, ir.Constant(_INT, LINE)
-    before = builder.block
-    loop, after = (builder.append_basic_block(name) for name in ("tile", "tile.end"))
-    builder.branch(loop)
-    builder.position_at_end(loop)
-    step = builder.phi(_INT)
-    along = builder.mul(step, distance)
-    down = builder.mul(step, ir.Constant(_INT, SIDE * LINE))
-    for tile, place in zip(_LEFT, lines, strict=True):
-        _call(builder, "tileloadd64", _number(tile), builder.gep(place, [along]), line)
-    for tile, place in zip(_RIGHT, panels, strict=True):
-        _call(builder, "tileloadd64", _number(tile), builder.gep(place, [down]), width)
-    for tile in _SUMS:
-        pair = _number(_LEFT[tile // 2]), _number(_RIGHT[tile % 2])
-        _call(builder, "tdpbf16ps", _number(tile), *pair)
-    following = builder.add(step, ir.Constant(_INT, 1))
-    step.add_incoming(ir.Constant(_INT, 0), before)
-    step.add_incoming(following, loop)
-    builder.cbranch(builder.icmp_signed("<", following, steps), loop, after)
-    builder.position_at_end(after)
-
-
-def _below(builder: ir.IRBuilder, start: Any, row: Any) -> tuple[Any, Any]:
-    """Elements where two tiles begin, one below the other."""
-    return start, builder.add(start, _times(builder, row, SIDE))
-
-
-def _times(builder: ir.IRBuilder, value: Any, number: int) -> Any:
-    return builder.mul(value, ir.Constant(_INT, number))
-
-
-def _at(context: Any, builder: ir.IRBuilder, kind: Any, array: Any, start: Any) -> Any:
-    data = context.make_array(kind)(context, builder, array).data
-    return builder.bitcast(builder.gep(data, [start]), _POINTER)
-
-
-def _number(tile: int) -> Any:
-    return ir.Constant(_BYTE, tile)
-
-
-def _call(builder: ir.IRBuilder, name: str, *args: Any) -> None:
-    kind = ir.FunctionType(ir.VoidType(), [each.type for each in args])
-    function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.x86.{name}")
-    builder.call(function, args)

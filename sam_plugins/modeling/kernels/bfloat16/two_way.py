@@ -90,7 +90,7 @@ def suits(transformer: TwoWayTransformer, image: Tensor, tokens: int) -> bool:
     -------
     bool
     """
-    if not (processor.takes_in_tiles(image) and image.dtype == torch.float32):
+    if not (processor.can_take_bfloat16(image) and image.dtype == torch.float32):
         return False
     from sam_plugins.modeling.kernels._vectors import LANES
     from sam_plugins.modeling.kernels.bfloat16._blocks import BLOCK

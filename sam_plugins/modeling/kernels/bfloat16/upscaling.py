@@ -33,7 +33,7 @@ def suits(keys: Tensor, weights: Tensor) -> bool:
     -------
     bool
     """
-    if not (processor.takes_in_tiles(keys) and weights.dtype == torch.float32):
+    if not (processor.can_take_bfloat16(keys) and weights.dtype == torch.float32):
         return False
     from sam_plugins.modeling.kernels.bfloat16._blocks import BLOCK, STEP
 

@@ -4,10 +4,10 @@ import pytest
 
 from sam_plugins.modeling.kernels import processor
 
-CAN = processor.has_tiles()
+CAN = processor.multiplies_bfloat16()
 
 
 @pytest.fixture(autouse=True)
-def tiles():
+def instructions():
     if not CAN:
-        pytest.skip("a processor without AMX")
+        pytest.skip("a processor without AMX or AMD's AVX512-BF16")

@@ -42,7 +42,7 @@ def test_embedding_is_as_exact_as_that_of_pytorch(encoder, frame, batch, monkeyp
             owner, name, lambda *args, run=run, name=name: calls.append(name) or run(*args)
         )
     own = in_bfloat16(encoder, x)
-    monkeypatch.setattr(processor, "has_tiles", lambda: False)
+    monkeypatch.setattr(processor, "multiplies_bfloat16", lambda: False)
     torchs = in_bfloat16(encoder, x)
     monkeypatch.setattr(processor, "suited", lambda: False)
     with torch.inference_mode():
@@ -94,5 +94,5 @@ def test_only_float32_layers_of_whole_steps_are_suited(monkeypatch):
             assert not layers.suits(x, nn.LayerNorm(64).bfloat16(), *given[1:])
             assert not layers.suits(x, norm, nn.Linear(64, 96), given[2])
             assert not layers.suits(x, norm, Linear(64, 80), Linear(80, 64))
-            monkeypatch.setattr(processor, "has_tiles", lambda: False)
+            monkeypatch.setattr(processor, "multiplies_bfloat16", lambda: False)
             assert not layers.suits(x, *given)

@@ -145,9 +145,9 @@ def test_only_plain_layers_in_float32_are_suited(monkeypatch):
         attention = adapted.layers[1].cross_attn_token_to_image
         attention.v_proj = nn.Sequential(attention.v_proj)
         assert not two_way.suits(adapted, image, 7)
-        monkeypatch.setattr(processor, "has_tiles", lambda: False)
+        monkeypatch.setattr(processor, "multiplies_bfloat16", lambda: False)
         assert not two_way.suits(transformer, image, 7)
-    monkeypatch.setattr(processor, "has_tiles", lambda: True)
+    monkeypatch.setattr(processor, "multiplies_bfloat16", lambda: True)
     assert not two_way.suits(transformer, image, 7)  # with gradients
 
 

@@ -35,7 +35,7 @@ def test_masks_are_as_exact_as_those_of_pytorch(grid, multimask, decoder, monkey
     monkeypatch.setattr(processor, "suited", lambda: False)
     with torch.inference_mode():
         own, iou = decoder(*given, multimask, torch.bfloat16)
-        monkeypatch.setattr(processor, "has_tiles", lambda: False)
+        monkeypatch.setattr(processor, "multiplies_bfloat16", lambda: False)
         torchs, _ = decoder(*given, multimask, torch.bfloat16)
         expected, expected_iou = decoder(*given, multimask)
     assert calls
@@ -53,7 +53,7 @@ def test_only_float32_is_suited(monkeypatch):
         assert not upscaling.suits(keys.bfloat16(), weights.bfloat16())
         assert not upscaling.suits(keys[..., :128], weights)
         assert not upscaling.suits(keys, draw(1, 33, DIM // 8))
-        monkeypatch.setattr(processor, "has_tiles", lambda: False)
+        monkeypatch.setattr(processor, "multiplies_bfloat16", lambda: False)
         assert not upscaling.suits(keys, weights)
-    monkeypatch.setattr(processor, "has_tiles", lambda: True)
+    monkeypatch.setattr(processor, "multiplies_bfloat16", lambda: True)
     assert not upscaling.suits(keys, weights)  # with gradients

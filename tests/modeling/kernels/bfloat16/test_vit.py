@@ -108,8 +108,8 @@ def test_only_float32_under_autocast_to_bfloat16_is_suited(monkeypatch):
             replaced = make_encoder()
             replaced.blocks[2].mlp.lin2 = torch.nn.Linear(384, 96)
             assert not suited(replaced)
-            monkeypatch.setattr(processor, "has_tiles", lambda: False)
+            monkeypatch.setattr(processor, "multiplies_bfloat16", lambda: False)
             assert not suited(make_encoder())
-    monkeypatch.setattr(processor, "has_tiles", lambda: True)
+    monkeypatch.setattr(processor, "multiplies_bfloat16", lambda: True)
     with torch.autocast("cpu", torch.bfloat16):
         assert not suited(make_encoder())  # with gradients

@@ -1,0 +1,39 @@
+"""The kernels by vectors of pairs, on a processor that would rather use its tiles."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from llvmlite import binding
+
+HERE = Path(__file__).parent
+
+# In a process of its own: what the kernels are made of is decided when they are loaded.
+RUN = """
+import sys
+import pytest
+from sam_plugins.modeling.kernels import processor
+processor.has_tiles, processor.has_pairs = (lambda: False), (lambda: True)
+raise SystemExit(pytest.main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.skipif(
+    not binding.get_host_cpu_features().get("avx512bf16"), reason="a processor without AVX512-BF16"
+)
+def test_the_other_tests_pass_by_vectors_of_pairs(tmp_path):
+    files = [str(each) for each in sorted(HERE.glob("test_*.py")) if each != Path(__file__)]
+    # What was compiled with tiles is not to be found again.
+    environment = dict(os.environ, NUMBA_CACHE_DIR=str(tmp_path))
+    done = subprocess.run(
+        [sys.executable, "-c", RUN, "-q", "-p", "no:cacheprovider", *files],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+    assert " passed" in done.stdout
+    assert "skipped" not in done.stdout
