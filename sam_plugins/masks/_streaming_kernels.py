@@ -225,7 +225,8 @@ def trace(logits, outer, outer_frame, outer_bands, inner, inner_frame, inner_ban
         for o in range(outer_bands[0][group], outer_bands[1][group]):
             if count + length + 4 > len(runs):
                 grown = np.empty(2 * len(runs) + length + 4, np.int64)
-                grown[:count] = runs[:count]
+                for each in range(count):
+                    grown[each] = runs[each]
                 runs = grown
             for line in (o0[o], o1[o]):
                 if stands[line & 1] == line:

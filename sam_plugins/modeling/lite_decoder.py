@@ -10,7 +10,6 @@ from torch.nn import functional
 
 from sam_plugins.modeling.configs import LiteConfig
 from sam_plugins.modeling.cpu import runs_eagerly_on_cpu
-from sam_plugins.modeling.kernels.activations import own_gelu
 from sam_plugins.modeling.layers import MLP
 from sam_plugins.modeling.lite_windows import Maps
 from sam_plugins.modeling.two_way_transformer import TwoWayTransformer
@@ -111,9 +110,9 @@ class LiteMaskDecoder(nn.Module):
         """Bring the image tokens (B, C, h, w) to stride 2: (B, f2, 8 h, 8 w)."""
         p8, p4, p2 = fine
         x = x.contiguous(memory_format=torch.channels_last)
-        x = own_gelu(_with_image(_plus(self.up8(x), self.maps8(prompt_maps)), p8))
-        x = _plus(own_gelu(self.mix8(x)), x)  # (B, f8, 2 h, 2 w)
-        x = own_gelu(_with_image(self.up4(x), p4))
+        x = _gelu(_with_image(_plus(self.up8(x), self.maps8(prompt_maps)), p8))
+        x = _plus(_gelu(self.mix8(x)), x)  # (B, f8, 2 h, 2 w)
+        x = _gelu(_with_image(self.up4(x), p4))
         x = _plus(functional.relu(self.mix4(x)), x)  # (B, f4, 4 h, 4 w)
         return functional.relu(_with_image(self.up2(x), p2))
 
@@ -131,6 +130,11 @@ class LiteMaskDecoder(nn.Module):
             )  # (B, 4, 3)
         known = torch.cat([mask_tokens.detach(), statistics.to(mask_tokens.dtype)], dim=-1)
         return self.iou_prediction_head(iou_token) + self.iou_from_mask(known)[..., 0]
+
+
+def _gelu(x: Tensor) -> Tensor:
+    """GELU of maps that are not needed any more, as `_plus` adds."""
+    return torch.ops.aten.gelu_(x) if runs_eagerly_on_cpu(x) else functional.gelu(x)
 
 
 def _plus(x: Tensor, y: Tensor) -> Tensor:
