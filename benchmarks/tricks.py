@@ -31,6 +31,7 @@ from sam_plugins.modeling import (
     cpu,
     image_encoder,
     lite,
+    lite_decoder,
     mask_decoder,
     relative_attention,
     tiny_vit,
@@ -185,6 +186,11 @@ TRICKS = (
         used=lambda: _leaves_bfloat16_to_pytorch() and not _is_exact_by_default(),
     ),
     Trick("both levels in one call", "click, lite", ((lite, "FEW_PROMPTS", 0),)),
+    Trick(
+        "maps added and activated in place",
+        "64 clicks, lite",
+        ((lite_decoder, "runs_eagerly_on_cpu", lambda _: False),),
+    ),
 )
 
 
@@ -200,6 +206,7 @@ def tasks() -> dict[str, tuple[Callable[[], Any], int]]:
     (small_embedding,) = small.encode_rgb([astronaut])
     click = Prompt(points=np.array([[400.0, 240.0]]))
     clicks = [Prompt(points=point[None]) for point in click_points(image, 16)]
+    small_clicks = [Prompt(points=point[None]) for point in click_points(astronaut, 64)]
 
     def encode(predictor: Predictor) -> Any:
         return predictor.encode_rgb([image])[0].features[0].float().numpy()
@@ -208,8 +215,8 @@ def tasks() -> dict[str, tuple[Callable[[], Any], int]]:
         answer = predictor.predict(about, click)
         return answer.masks, answer.low_resolution_logits
 
-    def ask_all(predictor: Predictor, about: Any) -> Any:
-        answers = predictor.predict_batch(about, clicks)
+    def ask_all(predictor: Predictor, about: Any, prompts: list[Prompt] = clicks) -> Any:
+        answers = predictor.predict_batch(about, prompts)
         return np.stack([answer.low_resolution_logits for answer in answers])
 
     ways = {
@@ -220,6 +227,7 @@ def tasks() -> dict[str, tuple[Callable[[], Any], int]]:
         "click, bfloat16": (lambda: ask(half, same)[1], 40),
         "16 clicks, bfloat16": (lambda: ask_all(half, same), 9),
         "click, lite": (lambda: ask(small, small_embedding)[1], 40),
+        "64 clicks, lite": (lambda: ask_all(small, small_embedding, small_clicks), 9),
     }
     if half.precision == "float32":  # the default where a processor has no bfloat16
         ways = {task: way for task, way in ways.items() if not task.endswith("bfloat16")}
@@ -267,7 +275,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         work, repetitions = ways[trick.task]
         rows.append(measure(trick, work, 1 if arguments.quick else repetitions))
         print(rows[-1], flush=True)
-    rows += fresh_memory.rows(turns=1 if arguments.quick else 5)
+    rows += fresh_memory.rows(turns=1 if arguments.quick else 12)
     save("tricks", rows)
     print(table(rows, COLUMNS))
 
