@@ -102,7 +102,7 @@ class LiteMaskDecoder(nn.Module):
         batch = len(prompt_tokens)
         output = torch.cat([self.iou_token.weight, self.mask_tokens.weight])  # (5, C)
         tokens = torch.cat([output.expand(batch, -1, -1), prompt_tokens], dim=1)
-        if len(image_pe) > 1:
+        if 1 < len(image_pe) < batch:
             image_pe = image_pe.repeat_interleave(batch // len(image_pe), dim=0)
         return self.transformer(image, image_pe.to(image.dtype), tokens.to(image.dtype))
 
@@ -119,7 +119,8 @@ class LiteMaskDecoder(nn.Module):
     def _predict_iou(self, iou_token: Tensor, mask_tokens: Tensor, logits: Tensor) -> Tensor:
         """Predict the IoU from the tokens and from the masks as they came out: (B, 4)."""
         with torch.no_grad():
-            sampled = logits[..., ::2, ::2].float()  # (B, 4, 4 h, 4 w)
+            # Side by side: a CPU makes no vectors of numbers that lie apart.
+            sampled = logits[..., ::2, ::2].float().contiguous()  # (B, 4, 4 h, 4 w)
             inside = (sampled > 0).float()
             area = inside.sum((2, 3))
             confidence = (sampled.sigmoid() * inside).sum((2, 3)) / (area + 1)

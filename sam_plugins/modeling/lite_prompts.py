@@ -144,7 +144,9 @@ class LitePromptEncoder(nn.Module):
     def _tokens(self, coords: Tensor, kinds: Tensor, origin: Tensor | None) -> Tensor:
         """One token a click, corner and padding: (B, T, C)."""
         if origin is not None:
-            coords = coords + origin.repeat_interleave(len(coords) // len(origin), dim=0)[:, None]
+            if len(origin) < len(coords):
+                origin = origin.repeat_interleave(len(coords) // len(origin), dim=0)
+            coords = coords + origin[:, None]
         located = (kinds != PADDING)[..., None]
         return self.encode_positions(coords) * located + self.kinds(kinds)
 

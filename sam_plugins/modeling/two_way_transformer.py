@@ -260,7 +260,9 @@ class Attention(nn.Module):
         weights = scores.unflatten(1, (-1, count)).softmax(dim=2).flatten(1, 2)
         out = self.out_proj.weight.unflatten(1, (self.num_heads, -1)).permute(1, 2, 0)
         values = (self._split(self.v_proj(v)) @ out).flatten(1, 2)  # (B, heads * T, C)
-        return torch.baddbmm(self.out_proj.bias, weights.transpose(1, 2), values)  # (B, N, C)
+        # Of the weights of a head's tokens, which sum up to 1, each brings its share of the bias.
+        values = values + self.out_proj.bias / self.num_heads
+        return weights.transpose(1, 2) @ values  # (B, N, C)
 
     @property
     def head_width(self) -> int:
