@@ -35,13 +35,14 @@ def _classify(logits, low, high):
     """
     lines, cells = logits.shape
     # Magnitudes as integers, which are in the same order; not-a-number is the largest.
-    bits, largest = logits.view(np.int32), np.zeros(1, np.int32)
+    largest = np.int32(0)
     for line in range(lines):
         most = np.int32(0)
         for cell in range(cells):
-            most = max(most, np.int32(bits[line, cell] & np.int32(0x7FFFFFFF)))
-        largest[0] = max(largest[0], most)
-    margin = np.float32(1e-5) * largest.view(np.float32)[0]
+            bits = np.float32(logits[line, cell]).view(np.int32)
+            most = max(most, np.int32(bits & np.int32(0x7FFFFFFF)))
+        largest = max(largest, most)
+    margin = np.float32(1e-5) * np.int32(largest).view(np.float32)
     kinds = np.zeros((lines, -(-cells // WORD) * WORD), np.uint8)
     for line in range(lines):
         for cell in range(cells):
