@@ -84,10 +84,10 @@ def choose_precision(device: torch.device, precision: str = "auto") -> str:
     Notes
     -----
     ``"auto"`` is bfloat16 where the hardware multiplies it natively (AVX512-BF16 or AMX on a CPU,
-    Ampere or later on CUDA) and float32 elsewhere, as for a model on a CPU that gains nothing by it
-    (`modeling.sam.Sam.half_suits_cpu`). Only the image encoder is affected, and the last
-    step of the mask decoder, which upscales the masks. ``"int8"`` multiplies by 8-bit weights in
-    the encoder of a ViT on a CPU; with ``"openvino"``, OpenVINO runs the encoder there. In all else
+    Ampere or later on CUDA) and float32 elsewhere. A predictor keeps to float32 on a CPU where its
+    model gains too little by half precision (`Sam.half_suits_cpu`). Only the image encoder is
+    affected, and large products of the mask decoder. ``"int8"`` multiplies by 8-bit weights in the
+    encoder of a ViT on a CPU; with ``"openvino"``, OpenVINO runs the encoder there. In all else
     both are as ``"auto"``.
     """
     if precision != "auto":

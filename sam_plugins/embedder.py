@@ -64,7 +64,7 @@ class Embedder:
         self.device = choose_device(device)
         if self.device.type == "cpu":
             reuse_memory()
-        choose_precision(self.device, precision)  # before anything is downloaded
+        choose_precision(self.device, precision)  # an error comes before a download
         if isinstance(model, str | os.PathLike):
             model = load_model(model, device=str(self.device), progress=progress)
         self.model = model.to(self.device).eval()
@@ -301,7 +301,7 @@ class Embedder:
         return None if name == "float32" else getattr(torch, name)
 
     def _resolved(self, precision: str) -> str:
-        """What ``"auto"`` is for this model."""
+        """The precision that a word stands for with this model, see `Sam.half_suits_cpu`."""
         if precision == "auto" and self.device.type == "cpu" and not self.model.half_suits_cpu:
             return "float32"
         return choose_precision(self.device, precision)

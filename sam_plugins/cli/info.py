@@ -63,6 +63,7 @@ def _add_devices(table: Table) -> None:
     import torch
 
     from sam_plugins.devices import choose_device, choose_precision
+    from sam_plugins.modeling.lite import LiteSam
 
     table.add_row("CPU", f"{os.cpu_count()} cores, {torch.get_num_threads()} threads used")
     for index in range(torch.cuda.device_count()):
@@ -73,8 +74,8 @@ def _add_devices(table: Table) -> None:
         table.add_row("mps", "present")
     chosen = choose_device("auto")
     precision = choose_precision(chosen)
-    # See `half_suits_cpu` of the models.
-    exact = " (lite: float32)" if chosen.type == "cpu" and precision != "float32" else ""
+    half = chosen.type == "cpu" and precision != "float32"
+    exact = " (lite: float32)" if half and not LiteSam.half_suits_cpu else ""
     table.add_row("used by default", f"{chosen}, {precision}{exact}")
 
 

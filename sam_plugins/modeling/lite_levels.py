@@ -231,7 +231,7 @@ def join_views(views: Sequence[LevelView]) -> LevelView:
         the other.
     """
     count = views[0].prompts.count
-    maps = [[_each(x, count) for x in view.maps] for view in views]
+    maps = [[one_a_prompt(x, count) for x in view.maps] for view in views]
     given = [name for name, x in vars(views[0].prompts).items() if x is not None]
     prompts = {name: torch.cat([getattr(view.prompts, name) for view in views]) for name in given}
     return LevelView(
@@ -240,7 +240,3 @@ def join_views(views: Sequence[LevelView]) -> LevelView:
         LevelPrompts(**prompts),
         torch.cat([view.origin.expand(count, -1) for view in views]),
     )
-
-
-def _each(maps: Maps, count: int) -> list[Tensor]:
-    return one_a_prompt(maps, count) if isinstance(maps, Tensor) else maps

@@ -157,12 +157,12 @@ class Windows:
         return [(slice(y, y + height), slice(x, x + width)) for x, y in starts]
 
 
-def one_a_prompt(images: Tensor, prompts: int) -> list[Tensor]:
+def one_a_prompt(maps: Maps, prompts: int) -> list[Tensor]:
     """Give each prompt's map.
 
     Parameters
     ----------
-    images : Tensor of shape (1 or B, C, h, w)
+    maps : Tensor of shape (1 or B, C, h, w), or list of Tensor
         Of one image, or of one a prompt.
     prompts : int
         How many there are: B.
@@ -172,4 +172,6 @@ def one_a_prompt(images: Tensor, prompts: int) -> list[Tensor]:
     list of Tensor
         B maps of shape (1, C, h, w), none of them a copy.
     """
-    return [images] * prompts if len(images) == 1 else list(images.split(1))
+    if isinstance(maps, list):
+        return maps
+    return [maps] * prompts if len(maps) == 1 else list(maps.split(1))
