@@ -11,17 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sam_plugins.frames import Frame
 from sam_plugins.threads import share
-
-# Unsigned, because for indices that may be negative nothing would be vectorised.
-Positions = tuple[NDArray[np.uint32], NDArray[np.uint32], NDArray[np.float32]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,15 +85,17 @@ def summarize(
     """
     check_fit(logits.shape, frame, offset, full_size)
     height, width = full_size or frame.image_size
-    geometry = _geometry(frame)
-    cuts = [np.float32(threshold + step * stability_offset) for step in (-1, 0, 1)]
+    from sam_plugins.masks._axes import axes_of
+
+    y_axis, x_axis = axes_of(frame)
+    cuts = tuple(np.float32(threshold + step * stability_offset) for step in (-1, 0, 1))
 
     def one(mask: NDArray[np.float32]) -> tuple[list[int], int, float, dict[str, Any] | None]:
         from sam_plugins.masks import _streaming_kernels as kernels
 
         # Runs go column by column, so x is the outer axis.
-        runs, area, high, low, x0, x1, y0, y1 = kernels.trace(
-            np.ascontiguousarray(mask.T), *geometry.x_outer, *cuts, (width, height), offset
+        runs, (low, area, high), x0, x1, y0, y1 = kernels.trace(
+            mask.T, x_axis, y_axis, cuts, (width, height), offset
         )
         box = [0, 0, 0, 0]
         if area:
@@ -108,7 +106,7 @@ def summarize(
             rle = {"size": [height, width], "counts": counts}
         return box, area, high / low if low else 0.0, rle
 
-    masks = np.asarray(logits, dtype=np.float32)
+    masks = np.ascontiguousarray(logits, dtype=np.float32)
     results: dict[int, tuple[list[int], int, float, dict[str, Any] | None]] = {}
 
     def some(numbers: Iterator[int]) -> None:
@@ -165,16 +163,17 @@ def masks_at_image_size(
     ndarray of shape (K, H, W), bool
     """
     from sam_plugins.masks import _streaming_kernels as kernels
+    from sam_plugins.masks._axes import axes_of
 
     check_fit(logits.shape, frame)
     height, width = frame.image_size
     masks = np.zeros((len(logits), height, width), dtype=np.bool_)
     rows = np.ascontiguousarray(logits, dtype=np.float32)
-    y_outer, cut = _geometry(frame).y_outer, np.float32(threshold)
+    (y_axis, x_axis), cut = axes_of(frame), np.float32(threshold)
 
     def paint(numbers: Iterator[int]) -> None:
         for number in numbers:
-            kernels.paint(rows[number], *y_outer, cut, masks[number])
+            kernels.paint(rows[number], y_axis, x_axis, cut, masks[number])
 
     share(range(len(masks)), paint)
     return masks
@@ -225,64 +224,3 @@ def check_fit(
             f"a crop of {height} x {width} at x {x}, y {y} does not lie in an image of "
             f"{full[0]} x {full[1]}"
         )
-
-
-@dataclass(frozen=True, eq=False)
-class _Geometry:
-    """Arguments of the kernel for either axis as the outer one."""
-
-    x_outer: tuple[Any, ...]
-    y_outer: tuple[Any, ...]
-
-
-@lru_cache(maxsize=64)
-def _geometry(frame: Frame) -> _Geometry:
-    (height, width), (in_height, in_width) = frame.image_size, frame.input_size
-    rows, columns = frame.low_resolution_size
-    y = _Axis.of((rows, frame.frame_size), (in_height, height))
-    x = _Axis.of((columns, frame.frame_size), (in_width, width))
-    return _Geometry(x_outer=(*x, *y), y_outer=(*y, *x))
-
-
-class _Axis(NamedTuple):
-    """How positions of one axis of the image depend on those of the frame, and these on logits."""
-
-    image: Positions
-    frame: Positions
-    bands: tuple[NDArray[np.int64], ...]
-
-    @classmethod
-    def of(cls, to_frame: tuple[int, int], to_image: tuple[int, int]) -> _Axis:
-        """From the lengths (logits, frame) and (part of the frame, image)."""
-        image, frame = _positions(*to_image), _positions(*to_frame)
-        return cls(image, frame, _bands(image, frame, to_frame[0]))
-
-
-def _positions(source: int, target: int) -> Positions:
-    """For each target position: two source positions and the weight of the second.
-
-    As PyTorch's bilinear interpolation with ``align_corners=False`` computes them, in float32.
-    """
-    position = np.arange(target, dtype=np.uint32)
-    if source == target:
-        return position, position, np.zeros(target, dtype=np.float32)
-    scale = np.float32(source) / np.float32(target)
-    at = scale * (position.astype(np.float32) + np.float32(0.5)) - np.float32(0.5)
-    at = at.clip(min=np.float32(0))
-    last = np.uint32(source - 1)
-    first = np.minimum(at.astype(np.uint32), last)
-    weight = (at - first.astype(np.float32)).clip(0, 1).astype(np.float32)
-    return first, np.minimum(first + np.uint32(1), last), weight
-
-
-def _bands(image: Positions, frame: Positions, cells: int) -> tuple[NDArray[np.int64], ...]:
-    """Stretches of positions that depend on the same of the low-resolution positions (cells)."""
-    low, high = frame[0][image[0]], frame[1][image[1]]
-    change = np.flatnonzero((np.diff(low) != 0) | (np.diff(high) != 0)) + 1
-    start = np.concatenate([[0], change])
-    stop = np.concatenate([change, [len(low)]])
-    first, last = low[start], high[start]
-    opens = np.searchsorted(first, np.arange(cells), side="left")
-    closes = np.searchsorted(last, np.arange(cells), side="right")
-    found = (start, stop, first, last, image[0][start], image[1][stop - 1] + 1, opens, closes)
-    return tuple(each.astype(np.int64) for each in found)

@@ -26,6 +26,11 @@ def logits_for(frame, seed, kind="smooth"):
     noise = rng.normal(0, 4, (3, *frame.low_resolution_size)).astype(np.float32)
     if kind == "noise":
         return noise
+    if kind == "cliffs":
+        # Squares far above the threshold beside ones just below it: what is decided changes
+        # without a line between that is not.
+        coarse = rng.choice(np.float32([-29, -2, 3, 23]), (3, 8, 8))
+        return np.kron(coarse, np.ones([side // 8 for side in frame.low_resolution_size], "f"))
     smooth = ndimage.gaussian_filter(noise, (0, 8, 8))
     return (6 * smooth / smooth.std()).astype(np.float32)
 
@@ -42,7 +47,7 @@ def whole(logits, frame):
     )[0]
 
 
-@pytest.mark.parametrize("kind", ["smooth", "noise"])
+@pytest.mark.parametrize("kind", ["smooth", "noise", "cliffs"])
 @pytest.mark.parametrize("size", SIZES)
 def test_a_mask_is_the_thresholded_upsampling(size, kind):
     frame = Frame(size, 1024, 4)
@@ -72,6 +77,19 @@ def test_noise_beside_what_is_decided_is_a_mask(size):
         np.testing.assert_array_equal(coco.decode(rle).astype(bool), mask)
 
 
+@pytest.mark.parametrize("width", [5, 6, 200, 1400])
+def test_nothing_but_background_follows_a_full_column(width):
+    # No column lies between the two that has to be interpolated to know on which side it is.
+    frame = Frame((90, width), 1024, 4)
+    logits = np.full((1, *frame.low_resolution_size), -2, np.float32)
+    logits[..., : frame.input_size[1] // 8] = 29
+    expected = (whole(logits, frame) > 0).numpy()
+    summary = summarize(logits, frame)
+    np.testing.assert_array_equal(coco.decode(summary.rles[0]).astype(bool), expected[0])
+    np.testing.assert_array_equal(summary.areas, expected.sum((1, 2)))
+    np.testing.assert_array_equal(masks_at_image_size(logits, frame), expected)
+
+
 def test_logits_that_are_no_numbers_or_endless_are_interpolated_like_others():
     frame = Frame((300, 400), 1024, 4)
     logits = logits_for(frame, 3)[:1]
@@ -88,10 +106,15 @@ def test_logits_that_are_no_numbers_or_endless_are_interpolated_like_others():
     np.testing.assert_array_equal(decoded[sure], (full > 0)[sure])
 
 
-@given(st.integers(0, 2**32 - 1), st.integers(2, 90), st.integers(2, 90))
-def test_summaries_are_the_references(seed, height, width):
+@given(
+    st.integers(0, 2**32 - 1),
+    st.integers(2, 200),
+    st.integers(2, 200),
+    st.sampled_from(["smooth", "noise", "cliffs"]),
+)
+def test_summaries_are_the_references(seed, height, width, kind):
     frame = Frame((height, width), 64, 4)
-    logits = logits_for(frame, seed, "noise" if seed % 2 else "smooth")
+    logits = logits_for(frame, seed, kind)
     found = summarize(logits, frame, threads=1)
     full = whole(logits, frame)
     if (full.abs() < 1e-5).any() or ((full.abs() - 1).abs() < 1e-5).any():
