@@ -39,6 +39,29 @@ def runs_eagerly_on_cpu(x: Tensor) -> bool:
     )
 
 
+def above(x: Tensor, threshold: float) -> Tensor:
+    """Tell where numbers are above a threshold, as numbers to be added up.
+
+    Parameters
+    ----------
+    x : Tensor
+        Of any shape.
+    threshold : float
+
+    Returns
+    -------
+    Tensor
+        0 or 1, of the same shape and dtype.
+
+    Notes
+    -----
+    On a CPU, with a tensor of bool in between, it would take eight times as long.
+    """
+    if runs_eagerly_on_cpu(x):
+        return torch.gt(x, threshold, out=torch.empty_like(x))
+    return (x > threshold).to(x.dtype)
+
+
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """Multiply by a weight, by oneDNN where that is the faster library.
 

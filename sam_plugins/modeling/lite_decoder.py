@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sam_plugins.modeling.configs import LiteConfig
-from sam_plugins.modeling.cpu import runs_eagerly_on_cpu
+from sam_plugins.modeling.cpu import above, runs_eagerly_on_cpu
 from sam_plugins.modeling.layers import MLP
 from sam_plugins.modeling.lite_windows import Maps
 from sam_plugins.modeling.two_way_transformer import TwoWayTransformer
@@ -121,11 +121,11 @@ class LiteMaskDecoder(nn.Module):
         with torch.no_grad():
             # Side by side: a CPU makes no vectors of numbers that lie apart.
             sampled = logits[..., ::2, ::2].float().contiguous()  # (B, 4, 4 h, 4 w)
-            inside = (sampled > 0).float()
+            inside = above(sampled, 0)
             area = inside.sum((2, 3))
             confidence = (sampled.sigmoid() * inside).sum((2, 3)) / (area + 1)
-            sure = (sampled > 1).float().sum((2, 3))
-            stability = (sure + 0.5) / ((sampled > -1).float().sum((2, 3)) + 1)
+            sure = above(sampled, 1).sum((2, 3))
+            stability = (sure + 0.5) / (above(sampled, -1).sum((2, 3)) + 1)
             statistics = torch.stack(
                 [4 * confidence - 3, 4 * stability - 3, (area + 1).log() / 4 - 1], dim=-1
             )  # (B, 4, 3)

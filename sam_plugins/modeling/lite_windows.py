@@ -9,6 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from sam_plugins.modeling.cpu import above
+
 # Pixels of a window along each axis: the crops that the model learns from.
 WINDOW = 256
 
@@ -137,7 +139,7 @@ class Windows:
         Tensor of shape (B, K)
             Pixels of the mask at these sides, over the root of its area.
         """
-        mask = (logits > 0).to(torch.float32)
+        mask = above(logits.float(), 0)
         end = self.start + self.start.new_tensor([self.size[1], self.size[0]])
         frame = self.start.new_tensor([self.frame_size[1], self.frame_size[0]])
         left, top = (self.start > 0).unbind(1)  # (B,)

@@ -1,4 +1,4 @@
-"""Which library multiplies, and that it does not matter for the result."""
+"""What a CPU does in another way, and that it does not matter for the result."""
 
 import pytest
 import torch
@@ -32,3 +32,13 @@ def test_onednn_multiplies_large_matrices_where_it_is_faster(monkeypatch):
             assert cpu._suits_onednn(large, weight) is expected
             assert not cpu._suits_onednn(small, weight)
             assert not cpu._suits_onednn(large.bfloat16(), weight.bfloat16())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("gradients", [True, False])
+def test_what_is_above_a_threshold_is_1(dtype, gradients):
+    x = torch.tensor([[-1.0, 0.5, torch.nan], [0.25, torch.inf, 3.0]], dtype=dtype)
+    with torch.set_grad_enabled(gradients):
+        found = cpu.above(x.requires_grad_(gradients), 0.25)
+    assert found.dtype == dtype
+    assert found.tolist() == [[0, 1, 0], [0, 1, 1]]
