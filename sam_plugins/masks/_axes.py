@@ -34,7 +34,7 @@ class Resampling(NamedTuple):
     weight : ndarray of float32
         Of the second.
     base, place, step
-        See `_lanes.interpolate`; -1 for a step where neighbours are too far from one another.
+        See `_lanes.stretch`; -1 for a step where neighbours are too far from one another.
     """
 
     first: NDArray[np.uint32]
