@@ -28,12 +28,14 @@ class Resampling(NamedTuple):
 
     Parameters
     ----------
-    first, second : ndarray of uint32
+    first, second : ndarray of shape (positions,), uint32
         The two neighbours. Unsigned, because for indices that may be negative nothing would be
         vectorised.
-    weight : ndarray of float32
+    weight : ndarray of shape (positions,), float32
         Of the second.
-    base, place, step
+    base : ndarray of shape (positions / LANES,), int64
+    place : ndarray of shape (positions,), int32
+    step : int
         See `_lanes.stretch`; -1 for a step where neighbours are too far from one another.
     """
 
@@ -85,8 +87,8 @@ class Axis(NamedTuple):
         Of the frame's lines.
     frame : Resampling
         Of the logits' lines.
-    length, frame_length : int
-        Positions of the image, and of that part of the frame which it fills.
+    length : int
+        Positions of the image.
     groups : ndarray of shape (4, groups)
         Positions of the image that depend on the same logits: first and last + 1; these logits:
         first and last.
@@ -98,7 +100,6 @@ class Axis(NamedTuple):
     image: Resampling
     frame: Resampling
     length: int
-    frame_length: int
     groups: Indices
     blocks: Indices
 
@@ -117,7 +118,7 @@ class Axis(NamedTuple):
         frame_first = image.first[::BLOCK].astype(np.int64) // BLOCK
         cells = low[::BLOCK], high[BLOCK - 1 :: BLOCK]
         blocks = np.stack([*cells, frame_first, behind // BLOCK + 1])
-        return cls(image, frame, to_image[1], to_image[0], groups, blocks)
+        return cls(image, frame, to_image[1], groups, blocks)
 
 
 @lru_cache(maxsize=64)

@@ -56,8 +56,8 @@ def trace(logits, outer_axis, inner_axis, thresholds, full, offset):
     runs (int64), pixels above each threshold,
     first and last outer, first and last inner position (-1 if empty)
     """
-    (o0, o1, o_weight, _, _, _), outer_frame, lines, _, groups, _ = outer_axis
-    inner, inner_frame, length, _, _, blocks = inner_axis
+    (o0, o1, o_weight, _, _, _), outer_frame, lines, groups, _ = outer_axis
+    inner, inner_frame, length, _, blocks = inner_axis
     padded = padded_lines(logits)
     known = classify(padded, thresholds[0], thresholds[2])
     common, kinds, mixed, frame_mixed = _memory(known, inner_axis)
@@ -82,8 +82,9 @@ def trace(logits, outer_axis, inner_axis, thresholds, full, offset):
         before, whole = whole, chosen_count == len(mixed)
         if not (whole and before):
             stands[:] = -1
-        for block in range(3 * len(kinds)):
-            blocks_above[block] = -(kinds[block % len(kinds)] == FOREGROUND)
+        for first in range(0, len(blocks_above), len(kinds)):
+            for block in range(len(kinds)):
+                blocks_above[first + block] = -(kinds[block] == FOREGROUND)
         for o in range(groups[0, number], groups[1, number]):
             for line in (o0[o], o1[o]):
                 if stands[line & 1] != line:
@@ -119,8 +120,8 @@ def paint(logits, outer_axis, inner_axis, threshold, mask):
     threshold : logits above it are foreground
     mask : (H, W) bool, all False
     """
-    (o0, o1, o_weight, _, _, _), outer_frame, _, _, groups, _ = outer_axis
-    inner, inner_frame, _, _, _, blocks = inner_axis
+    (o0, o1, o_weight, _, _, _), outer_frame, _, groups, _ = outer_axis
+    inner, inner_frame, _, _, blocks = inner_axis
     padded = padded_lines(logits)
     known = classify(padded, threshold, threshold)
     common, kinds, mixed, frame_mixed = _memory(known, inner_axis)
@@ -183,7 +184,7 @@ def _character(value, each, groups):
 def _memory(known, inner_axis):
     """Memory for what is known between two lines of logits, see `group` and `mixed_blocks`."""
     words = np.empty(known.shape[1], np.uint64)
-    blocks, frame_blocks = inner_axis[5].shape[1], len(inner_axis[1][2]) // BLOCK
+    blocks, frame_blocks = inner_axis[4].shape[1], len(inner_axis[1][2]) // BLOCK
     return (
         (words, words.view(np.uint8)),
         np.empty(blocks, np.uint8),

@@ -1,8 +1,5 @@
 """Masks line by line on processors with other vectors than this one's, and with none."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +10,7 @@ from llvmlite import binding
 from numba import njit
 
 from sam_plugins.masks import _lanes
+from tests.own_process import assert_tests_pass
 
 OTHERS = {
     "none": {"NUMBA_CPU_NAME": "generic"},
@@ -25,17 +23,9 @@ def test_masks_are_right_on_other_processors(vectors, tmp_path):
     if vectors == "AVX2" and not binding.get_host_cpu_features().get("avx2"):
         pytest.skip("needs a processor with AVX2")
     # In a process of its own: what instructions there are is asked when a kernel is compiled.
-    environment = dict(os.environ, **OTHERS[vectors], NUMBA_CACHE_DIR=str(tmp_path))
     file, some = str(Path(__file__).with_name("test_streaming.py")), "upsampling or numbers or crop"
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", some, file],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
-    assert " passed" in done.stdout
+    arguments = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", some, file]
+    assert_tests_pass(*arguments, **OTHERS[vectors], NUMBA_CACHE_DIR=str(tmp_path))
 
 
 @njit

@@ -1,14 +1,12 @@
 """The kernels by vectors of pairs, on a processor that would rather use its tiles."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from llvmlite import binding
 
 from sam_plugins.modeling.kernels import processor
+from tests.own_process import assert_tests_pass
 
 HERE = Path(__file__).parent
 
@@ -28,15 +26,7 @@ raise SystemExit(pytest.main(sys.argv[1:]))
 )
 def test_the_other_tests_pass_by_vectors_of_pairs(tmp_path):
     files = [str(each) for each in sorted(HERE.glob("test_*.py")) if each != Path(__file__)]
+    arguments = ["-c", RUN, "-q", "-p", "no:cacheprovider", *files]
     # What was compiled with tiles is not to be found again.
-    environment = dict(os.environ, NUMBA_CACHE_DIR=str(tmp_path))
-    done = subprocess.run(
-        [sys.executable, "-c", RUN, "-q", "-p", "no:cacheprovider", *files],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
-    assert " passed" in done.stdout
-    assert "skipped" not in done.stdout
+    printed = assert_tests_pass(*arguments, NUMBA_CACHE_DIR=str(tmp_path))
+    assert "skipped" not in printed
